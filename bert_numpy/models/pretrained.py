@@ -1,0 +1,191 @@
+"""What every BERT model can do with its weights: draw them, load them from a folder, save them to one.
+
+Loading is strict.  Every weight of the embeddings and the layers must be in the file, in the right shape; whatever is
+wrong is listed together in one error.  Only a head (or the pooler) may be missing: it is drawn afresh and named in a
+warning.  Heads in the file that the model does not have are left unused.
+
+Here: `BertPreTrainedModel`, the base of all models.  Not here: file formats and foreign names (`checkpoints/`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..checkpoints import CheckpointError, key_mapping, load_checkpoint, safetensors
+from ..configuration import BertConfig
+from ..hub import find_model
+from ..nn.module import Module, summarize
+
+logger = logging.getLogger(__name__)
+
+_BACKBONE = ("embeddings.", "encoder.")  # what no model may lack
+_HEADS = ("cls.", "classifier.", "qa_outputs.", "pooler.", "bert.pooler.")  # what a file may hold without need
+
+
+class BertPreTrainedModel(Module):
+    """Base of the models: a configuration, one random generator, and the way to and from files."""
+
+    def __init__(self, config: BertConfig, dtype: DTypeLike, rng: np.random.Generator | int | None) -> None:
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ValueError(f"dtype {np.dtype(dtype)} is not supported; compute in float32 or float64")
+        self.config = config
+        self.rng = np.random.default_rng(rng)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs of `forward`, computed without keeping anything for backward."""
+        return self.forward(*args, **{"cache_policy": "drop", **kwargs})[0]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of all parameters, and of everything computed from them."""
+        return next(self.parameters()).dtype
+
+    def init_weights(self, names: Iterable[str] | None = None) -> None:
+        """Draw fresh values for the named parameters, or for all of them, with the model's generator.
+
+        Weights come from a truncated normal distribution of standard deviation `config.initializer_range`; biases
+        are 0, gains 1, and the word embedding of the padding token is 0.
+        """
+        modules = dict(self.named_modules())
+        if names is None:
+            names = [name for name, _ in self.named_parameters()]
+        for path in dict.fromkeys(name.rpartition(".")[0] for name in names):
+            modules[path].reset_parameters(self.rng, self.config.initializer_range)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        config: BertConfig | None = None,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **config_changes: Any,
+    ) -> Any:
+        """Load a model, by folder or by name: config.json and model.safetensors (or its shards and their index).
+
+        The weights are mapped from the file where their dtype is `dtype`: nothing is read before it is used, and
+        the file is never changed.  The model is returned in eval mode.
+
+        Parameters
+        ----------
+        folder : path or str
+            A folder, or the name of a model that ships with this package.
+        config : BertConfig, optional
+            Takes the place of the folder's.
+        dtype : float32 or float64
+        rng : np.random.Generator, seed or None
+            For parameters that the file lacks, and for dropout.
+        ignore_mismatched_sizes : bool
+            Draw a head afresh when the file's has another shape, instead of refusing the file.
+        output_loading_info : bool
+            Return `(model, info)`, with the lists `missing_keys`, `unexpected_keys` and `mismatched_keys`.
+        **config_changes
+            Fields of the configuration to change, such as `num_labels=3`.
+
+        Returns
+        -------
+        model, or (model, info)
+
+        Raises
+        ------
+        FileNotFoundError
+            If the model, its configuration or its weights are missing.
+        ValueError
+            If the configuration or the weights do not fit; `CheckpointError`, a ValueError, lists all misfits.
+        """
+        folder = find_model(folder)
+        config = (BertConfig.from_pretrained(folder) if config is None else config).changed(**config_changes)
+        model = cls(config, dtype=dtype, rng=rng, init_weights=False)  # type: ignore[call-arg]  # of the subclass
+        info = model.load_weights(load_checkpoint(folder), str(folder), ignore_mismatched_sizes)
+        model.eval()
+        return (model, info) if output_loading_info else model
+
+    def load_weights(
+        self, tensors: Mapping[str, np.ndarray], source: str = "the weights", ignore_mismatched_sizes: bool = False
+    ) -> dict[str, list[str]]:
+        """Take the weights of a checkpoint, under any published form of their names.
+
+        Where `load_state_dict` wants exactly the parameters, this maps old names (`gamma`, `beta`), adds or removes
+        the prefix `bert.`, leaves heads of other models unused and draws missing heads afresh.
+
+        Returns
+        -------
+        dict
+            `missing_keys`, drawn afresh; `unexpected_keys`, unused; `mismatched_keys`, heads of another shape.
+
+        Raises
+        ------
+        CheckpointError
+            Listing every weight that is missing, unexpected or of another shape; nothing has been loaded then.
+        """
+        places = dict(self.named_places())
+        tensors, _ = key_mapping.to_expected(tensors, places.keys(), source=source)
+        unused = [name for name in tensors if name not in places and name.startswith(_HEADS)]
+        mismatched = [
+            name
+            for name, parameter in places.items()
+            if name in tensors and tensors[name].shape != parameter.shape and not self._is_backbone(name)
+        ]
+        if ignore_mismatched_sizes:
+            unused += mismatched
+        tensors = {name: array for name, array in tensors.items() if name not in unused}
+        new = self._new_heads(tensors)
+        if new:
+            self.init_weights(new)
+            logger.warning(
+                "%s: newly initialised, train before use: %s", type(self).__name__, summarize(new)
+            )
+        if unused:
+            logger.info("%s: not used by %s: %s", source, type(self).__name__, summarize(unused))
+        fresh = {name: places[name].data for name in new}
+        try:
+            self.load_state_dict({**tensors, **fresh}, assign=True)
+        except ValueError as error:
+            hint = "; ignore_mismatched_sizes=True starts a head of another shape afresh" if mismatched else ""
+            raise CheckpointError(f"{source}: {error}{hint}") from None
+        unexpected = [name for name in unused if name not in mismatched]
+        return {"missing_keys": new, "unexpected_keys": unexpected, "mismatched_keys": mismatched}
+
+    def _new_heads(self, tensors: dict[str, np.ndarray]) -> list[str]:
+        """Parameters outside the backbone whose layer is missing from the file as a whole."""
+        places_of: dict[int, list[str]] = {}
+        for place, parameter in self.named_places():
+            places_of.setdefault(id(parameter), []).append(place)
+        missing = [places[0] for places in places_of.values() if not any(place in tensors for place in places)]
+        layers_found = {name.rpartition(".")[0] for name in tensors}
+        return [
+            name
+            for name in missing
+            if not self._is_backbone(name) and name.rpartition(".")[0] not in layers_found
+        ]
+
+    @staticmethod
+    def _is_backbone(name: str) -> bool:
+        return name.removeprefix("bert.").startswith(_BACKBONE)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors and config.json, for this package and for the reference library alike.
+
+        A tied parameter is written once.  Each file is complete or not there at all.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder cannot be made or written to.
+        """
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot make the folder {folder}: {error.strerror}") from error
+        safetensors.save_file(self.state_dict(), Path(folder) / "model.safetensors")
+        saved = {**self.config.to_dict(), "architectures": [type(self).__name__], "dtype": self.dtype.name}
+        BertConfig.from_dict(saved).save_pretrained(folder)

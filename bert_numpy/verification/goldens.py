@@ -1,0 +1,162 @@
+"""Run this package on stored inputs and compare everything with what the reference library computed from them.
+
+The stored numbers ship in `weights/tiny-random/`: a two-layer BERT whose sizes are all different and whose gains and
+biases are random, with outputs, hidden states, attentions, loss and the gradient of every parameter for every head,
+in float64.  `tests/golden/make_tiny_random.py` made them and says how the file is laid out.
+
+Here: which arrays belong together.  Not here: what counts as equal (`parity.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .. import models
+from ..checkpoints import load_checkpoint, safetensors
+from ..configuration import BertConfig
+from ..hub import find_model
+from ..models import BertPreTrainedModel
+from ..nn.module import Module
+from ..tokenization import BertTokenizer
+from .parity import Report, compare
+
+DEFAULT_MODEL = "tiny-random"
+REFERENCE_FILE = "reference.safetensors"
+
+
+def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> Iterator[Report]:
+    """Compare tokens, then outputs and gradients of every stored head, with the reference.
+
+    Parameters
+    ----------
+    model : path or str
+        A model folder with a `reference.safetensors`, or the name of one that ships.
+    dtype : float64 or float32
+        What to compute in.
+
+    Yields
+    ------
+    Report
+        First that of the tokens, then one for each head.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or its stored numbers are missing.
+    """
+    folder = find_model(model)
+    path = folder / REFERENCE_FILE
+    if not path.exists():
+        raise FileNotFoundError(f"no {REFERENCE_FILE} in {folder}; only a folder with stored numbers can be verified")
+    metadata = safetensors.read_header(path).metadata
+    stored = safetensors.load_file(path)
+    inputs = _group(stored, "inputs")
+    yield compare(inputs, _tokenized(folder, json.loads(metadata["texts"]), inputs), dtype, "BertTokenizer")
+    for case, (class_name, problem_type) in json.loads(metadata["cases"]).items():
+        yield _verify_case(folder, case, class_name, problem_type, inputs, _group(stored, case), dtype)
+
+
+def versions(model: str | Path = DEFAULT_MODEL) -> dict[str, str]:
+    """What made the stored numbers: {"torch": "2.13.0", "transformers": …}."""
+    folder = find_model(model)
+    metadata = safetensors.read_header(folder / REFERENCE_FILE).metadata
+    return {name: metadata[name] for name in ("torch", "transformers", "tokenizers", "numpy") if name in metadata}
+
+
+def zero_gradients(model: Module) -> list[str]:
+    """Names of the parameters whose gradient is exactly 0, so that only rounding noise is left of it.
+
+    Softmax does not see a shift of all its inputs, and these biases do nothing else: the key bias shifts all scores
+    of a query; the bias of a span or choice head shifts the scores of all positions or choices.
+
+    >>> config = BertConfig.preset("tiny", vocab_size=9, num_hidden_layers=1)
+    >>> zero_gradients(models.BertForQuestionAnswering(config))
+    ['bert.encoder.layer.0.attention.self.key.bias', 'qa_outputs.bias']
+    """
+    head = {models.BertForQuestionAnswering: "qa_outputs.bias", models.BertForMultipleChoice: "classifier.bias"}
+    names = (name for name, _ in model.named_parameters())
+    return [name for name in names if name.endswith("attention.self.key.bias") or name == head.get(type(model))]
+
+
+def flatten(outputs: Any) -> dict[str, np.ndarray]:
+    """The outputs of a model as {name: array}; hidden states and attentions are numbered from 0.
+
+    >>> from ..models.outputs import BaseModelOutputWithPooling
+    >>> list(flatten(BaseModelOutputWithPooling(np.zeros(1), None, (np.zeros(1), np.zeros(1)))))
+    ['last_hidden_state', 'hidden_states.0', 'hidden_states.1']
+    """
+    flat = {}
+    for name, value in outputs.items():
+        if isinstance(value, tuple):
+            flat |= {f"{name}.{i}": array for i, array in enumerate(value)}
+        else:
+            flat[name] = np.asarray(value)
+    return flat
+
+
+def unflatten(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The inverse of `flatten`, as a mapping that `backward` takes.
+
+    >>> unflatten({"logits": 1, "hidden_states.0": 2, "hidden_states.1": 3})
+    {'logits': 1, 'hidden_states': (2, 3)}
+    """
+    nested: dict[str, Any] = {}
+    for name, array in arrays.items():
+        base, dot, _ = name.partition(".")
+        nested[base] = (*nested.get(base, ()), array) if dot else array
+    return nested
+
+
+def _group(stored: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays under `prefix/`, without it."""
+    return {name.removeprefix(f"{prefix}/"): array for name, array in stored.items() if name.startswith(f"{prefix}/")}
+
+
+def _tokenized(folder: Path, texts: list[list[str | None]], inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The stored texts, a single one or a pair each, as the ids, segments and mask of one padded batch."""
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    length = inputs["input_ids"].shape[1]
+    rows = [tokenizer(first, second, padding="max_length", max_length=length) for first, second in texts]
+    return {name: np.array([row[name] for row in rows]) for name in inputs}
+
+
+def _verify_case(
+    folder: Path,
+    case: str,
+    class_name: str,
+    problem_type: str | None,
+    shared_inputs: dict[str, np.ndarray],
+    stored: dict[str, np.ndarray],
+    dtype: DTypeLike,
+) -> Report:
+    """Forward and backward of one head, against the arrays stored under its name."""
+    model = _model(folder, class_name, problem_type, _group(stored, "parameters"), dtype)
+    expected = {**_group(stored, "outputs"), **{f"d {n}": a for n, a in _group(stored, "gradients").items()}}
+    outputs, cache = model.forward(
+        **{**shared_inputs, **_group(stored, "inputs")}, output_hidden_states=True, output_attentions=True
+    )
+    model.backward(unflatten(_group(stored, "doutputs")) or 1.0, cache)
+    actual = flatten(outputs)
+    for name, parameter in model.named_parameters():
+        actual[f"d {name}"] = np.zeros_like(parameter.data) if parameter.grad is None else parameter.grad
+    return compare(expected, actual, dtype, case, absolute=[f"d {name}" for name in zero_gradients(model)])
+
+
+def _model(
+    folder: Path,
+    class_name: str,
+    problem_type: str | None,
+    parameters: dict[str, np.ndarray],
+    dtype: DTypeLike,
+) -> BertPreTrainedModel:
+    """The class with the checkpoint's weights, and the stored ones for a head that the checkpoint lacks."""
+    config = BertConfig.from_pretrained(folder).changed(problem_type=problem_type)
+    model = getattr(models, class_name)(config, dtype=dtype, init_weights=False)
+    model.load_weights({**load_checkpoint(folder), **parameters}, str(folder))
+    return model.eval()
