@@ -22,7 +22,6 @@ from ..checkpoints import load_checkpoint, safetensors
 from ..configuration import BertConfig
 from ..hub import find_model
 from ..models import BertPreTrainedModel
-from ..nn.module import Module
 from ..tokenization import BertTokenizer
 from .parity import Report, compare
 
@@ -69,19 +68,24 @@ def versions(model: str | Path = DEFAULT_MODEL) -> dict[str, str]:
     return {name: metadata[name] for name in ("torch", "transformers", "tokenizers", "numpy") if name in metadata}
 
 
-def zero_gradients(model: Module) -> list[str]:
+def zero_gradients(model: BertPreTrainedModel) -> list[str]:
     """Names of the parameters whose gradient is exactly 0, so that only rounding noise is left of it.
 
-    Softmax does not see a shift of all its inputs, and these biases do nothing else: the key bias shifts all scores
-    of a query; the bias of a span or choice head shifts the scores of all positions or choices.
+    Softmax does not see a shift of all its inputs.  A key bias shifts all scores of a query and does nothing else; the
+    bias of a span or choice head shifts the scores of all positions or choices, and so does, through the linear span
+    head, the last bias of the encoder.
 
     >>> config = BertConfig.preset("tiny", vocab_size=9, num_hidden_layers=1)
-    >>> zero_gradients(models.BertForQuestionAnswering(config))
-    ['bert.encoder.layer.0.attention.self.key.bias', 'qa_outputs.bias']
+    >>> zero_gradients(models.BertForMaskedLM(config))
+    ['bert.encoder.layer.0.attention.self.key.bias']
     """
-    head = {models.BertForQuestionAnswering: "qa_outputs.bias", models.BertForMultipleChoice: "classifier.bias"}
+    last_layer = f"bert.encoder.layer.{model.config.num_hidden_layers - 1}"
+    of_head = {
+        models.BertForQuestionAnswering: ("qa_outputs.bias", f"{last_layer}.output.LayerNorm.bias"),
+        models.BertForMultipleChoice: ("classifier.bias",),
+    }.get(type(model), ())
     names = (name for name, _ in model.named_parameters())
-    return [name for name in names if name.endswith("attention.self.key.bias") or name == head.get(type(model))]
+    return [name for name in names if name.endswith("attention.self.key.bias") or name in of_head]
 
 
 def flatten(outputs: Any) -> dict[str, np.ndarray]:

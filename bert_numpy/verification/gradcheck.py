@@ -81,10 +81,10 @@ def directional_errors(
     Returns
     -------
     dict
-        Path of each parameter -> |measured - analytic| / (|measured| + |analytic| + 1e-6).  The floor is for the
-        attention key biases, whose gradient is 0.
+        Path of each parameter -> |measured - analytic|, in units of the slope itself or of a thousandth of the
+        steepest one, whichever is more: the slope of an attention key bias is 0, and its measurement only rounding.
     """
-    errors = {}
+    slopes = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is None:
             raise ValueError(f"{name} has no gradient; run backward before checking")
@@ -95,7 +95,9 @@ def directional_errors(
         parameter.data = original - h * direction
         below = loss()
         parameter.data = original
-        measured = (above - below) / (2 * h)
-        analytic = float((direction * parameter.grad).sum())
-        errors[name] = abs(measured - analytic) / (abs(measured) + abs(analytic) + 1e-6)
-    return errors
+        slopes[name] = (above - below) / (2 * h), float((direction * parameter.grad).sum())
+    floor = 1e-3 * max(abs(analytic) for _, analytic in slopes.values())
+    return {
+        name: float(abs(measured - analytic) / max(abs(measured), abs(analytic), floor))
+        for name, (measured, analytic) in slopes.items()
+    }
