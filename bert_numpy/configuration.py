@@ -11,6 +11,7 @@ import inspect
 import json
 import math
 import operator
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,7 @@ class BertConfig:
         self.type_vocab_size = _size("type_vocab_size", type_vocab_size)
         self.hidden_act = _choice("hidden_act", hidden_act, ACTIVATION_NAMES)
         self.hidden_dropout_prob = _number("hidden_dropout_prob", hidden_dropout_prob, 0, 1)
-        self.attention_probs_dropout_prob = _number(
-            "attention_probs_dropout_prob", attention_probs_dropout_prob, 0, 1
-        )
+        self.attention_probs_dropout_prob = _number("attention_probs_dropout_prob", attention_probs_dropout_prob, 0, 1)
         self.initializer_range = _number("initializer_range", initializer_range, 0, math.inf)
         self.layer_norm_eps = _number("layer_norm_eps", layer_norm_eps, 5e-324, math.inf)
         self.pad_token_id = None if pad_token_id is None else _id("pad_token_id", pad_token_id, self.vocab_size)
@@ -272,9 +271,15 @@ class BertConfig:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write config.json into `folder`, which is made if need be."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "config.json").write_text(self.to_json_string(), encoding="utf-8", newline="\n")
+        """Write config.json into `folder`, which is made if need be; the file is complete or not there at all."""
+        path = Path(folder) / "config.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            part.write_text(self.to_json_string(), encoding="utf-8", newline="\n")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 # ---- checks, each naming the field, what it holds and what is wanted --------

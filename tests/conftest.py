@@ -6,11 +6,11 @@ All sizes are different, so that a mixed-up axis cannot pass; gains and biases a
 
 import numpy as np
 import pytest
-
 from support import NUM_LABELS, B, S, randomize
 
 from bert_numpy import models
 from bert_numpy.configuration import BertConfig
+
 
 @pytest.fixture
 def rng():

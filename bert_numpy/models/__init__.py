@@ -1,16 +1,14 @@
-"""The only place that says BERT: outputs and inputs, then bert <- heads; pretrained beneath both."""
+"""The only place that says BERT: outputs, inputs, pretrained, encoder <- bert <- *_heads."""
 
 from .bert import BertModel
-from .heads import (
-    BertForMaskedLM,
+from .pretrained import BertPreTrainedModel
+from .pretraining_heads import BertForMaskedLM, BertForNextSentencePrediction, BertForPreTraining
+from .task_heads import (
     BertForMultipleChoice,
-    BertForNextSentencePrediction,
-    BertForPreTraining,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from .pretrained import BertPreTrainedModel
 
 __all__ = [
     "BertForMaskedLM",

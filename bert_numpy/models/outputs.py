@@ -46,7 +46,7 @@ class ModelOutput:
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """(name, output) of those present."""
-        return zip(self.keys(), self.to_tuple())
+        return zip(self.keys(), self.to_tuple(), strict=True)
 
     def __getitem__(self, key: str | int | slice) -> Any:
         if not isinstance(key, str):

@@ -141,9 +141,7 @@ class BertPreTrainedModel(Module):
         new = self._new_heads(tensors)
         if new:
             self.init_weights(new)
-            logger.warning(
-                "%s: newly initialised, train before use: %s", type(self).__name__, summarize(new)
-            )
+            logger.warning("%s: newly initialised, train before use: %s", type(self).__name__, summarize(new))
         if unused:
             logger.info("%s: not used by %s: %s", source, type(self).__name__, summarize(unused))
         fresh = {name: places[name].data for name in new}
@@ -162,11 +160,7 @@ class BertPreTrainedModel(Module):
             places_of.setdefault(id(parameter), []).append(place)
         missing = [places[0] for places in places_of.values() if not any(place in tensors for place in places)]
         layers_found = {name.rpartition(".")[0] for name in tensors}
-        return [
-            name
-            for name in missing
-            if not self._is_backbone(name) and name.rpartition(".")[0] not in layers_found
-        ]
+        return [name for name in missing if not self._is_backbone(name) and name.rpartition(".")[0] not in layers_found]
 
     @staticmethod
     def _is_backbone(name: str) -> bool:

@@ -76,9 +76,7 @@ def linear_backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarra
 # ---- embedding --------------------------------------------------------------
 
 
-def embedding_forward(
-    ids: np.ndarray, weight: np.ndarray, padding_idx: int | None = None
-) -> tuple[np.ndarray, Cache]:
+def embedding_forward(ids: np.ndarray, weight: np.ndarray, padding_idx: int | None = None) -> tuple[np.ndarray, Cache]:
     """y = W[ids]: a row of the table for every id.
 
     Parameters

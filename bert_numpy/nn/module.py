@@ -15,7 +15,7 @@ Here: what every module can do.  Not here: what any module computes.  Read next:
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,13 +70,11 @@ class Module:
 
     training = True
 
-    def forward(self, *inputs: Any) -> tuple[Any, Any]:
-        """Return `(outputs, cache)`."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+    forward: Callable[..., tuple[Any, Any]]
+    """Every subclass defines it: inputs -> (outputs, cache)."""
 
-    def backward(self, doutputs: Any, cache: Any) -> Any:
-        """Add into the gradients of the parameters and return the gradients of the inputs."""
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
+    backward: Callable[..., Any]
+    """(gradients of the outputs, cache) -> gradients of the inputs; those of the parameters are added to theirs."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs of `forward` alone."""

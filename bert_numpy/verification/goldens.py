@@ -95,7 +95,7 @@ def flatten(outputs: Any) -> dict[str, np.ndarray]:
     >>> list(flatten(BaseModelOutputWithPooling(np.zeros(1), None, (np.zeros(1), np.zeros(1)))))
     ['last_hidden_state', 'hidden_states.0', 'hidden_states.1']
     """
-    flat = {}
+    flat: dict[str, np.ndarray] = {}
     for name, value in outputs.items():
         if isinstance(value, tuple):
             flat |= {f"{name}.{i}": array for i, array in enumerate(value)}

@@ -34,19 +34,19 @@ def fit(degree, limit, count):
     f = [exp(zi * zi) * erfc(zi) for zi in z]
     q_before, weights, best = [mpf(1)] * count, [mpf(1)] * count, None
     for _ in range(ROUNDS):
-        scale = [sqrt(w) / (fi * qi) for w, fi, qi in zip(weights, f, q_before)]
+        scale = [sqrt(w) / (fi * qi) for w, fi, qi in zip(weights, f, q_before, strict=True)]
         rows = [
             [s * zi**k for k in range(degree)] + [-s * fi * zi**k for k in range(1, degree + 1)]
-            for s, zi, fi in zip(scale, z, f)
+            for s, zi, fi in zip(scale, z, f, strict=True)
         ]
-        x = least_squares(rows, [s * fi for s, fi in zip(scale, f)])
+        x = least_squares(rows, [s * fi for s, fi in zip(scale, f, strict=True)])
         p, q = x[:degree], [mpf(1), *x[degree:]]
         q_before = [polyval(q[::-1], zi) for zi in z]
-        errors = [abs(polyval(p[::-1], zi) / qi / fi - 1) for zi, qi, fi in zip(z, q_before, f)]
+        errors = [abs(polyval(p[::-1], zi) / qi / fi - 1) for zi, qi, fi in zip(z, q_before, f, strict=True)]
         worst = max(errors)
         if best is None or worst < best[0]:
             best = worst, p, q
-        weights = [w * (e / worst + mpf("0.02")) for w, e in zip(weights, errors)]
+        weights = [w * (e / worst + mpf("0.02")) for w, e in zip(weights, errors, strict=True)]
         weights = [w * count / sum(weights) for w in weights]
     return best
 

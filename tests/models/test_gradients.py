@@ -5,7 +5,7 @@ import pytest
 from support import HEADS, randomize
 
 from bert_numpy import models
-from bert_numpy.models.bert import CACHE_POLICIES
+from bert_numpy.models.encoder import CACHE_POLICIES
 from bert_numpy.models.outputs import BaseModelOutputWithPooling
 from bert_numpy.nn import functional as F
 from bert_numpy.verification import directional_errors

@@ -111,7 +111,7 @@ def test_analytic_gradient_equals_finite_differences(operation, rng):
     dy = gradient_of(y, rng)
     gradients = operation.backward(dy, cache)
     assert len(gradients) == len(arrays)
-    for array, gradient in zip(arrays, gradients):
+    for array, gradient in zip(arrays, gradients, strict=True):
         numeric = numeric_gradient(lambda: float(np.sum(operation.forward(*arrays)[0] * dy)), array)
         assert gradient.shape == array.shape
         assert relative_error(gradient, numeric) < 5e-8
@@ -129,7 +129,7 @@ def test_arguments_stay_as_they_are_and_the_dtype_does_too(operation, dtype, rng
     gradients = operation.backward(dy, cache)
     assert y.dtype == dtype
     assert [gradient.dtype for gradient in gradients] == [dtype] * len(arrays)
-    for array, old in zip([*arrays, y, dy], [*before, y_before, dy_before]):
+    for array, old in zip([*arrays, y, dy], [*before, y_before, dy_before], strict=True):
         np.testing.assert_array_equal(array, old)
 
 
@@ -144,8 +144,8 @@ def test_two_forwards_may_come_before_two_backwards(operation, rng):
         alternating.append(operation.backward(dy, cache))
 
     caches = [operation.forward(*arrays)[1] for arrays in (first, second)]
-    for cache, expected in zip(caches, alternating):
-        for gradient, e in zip(operation.backward(dy, cache), expected):
+    for cache, expected in zip(caches, alternating, strict=True):
+        for gradient, e in zip(operation.backward(dy, cache), expected, strict=True):
             np.testing.assert_array_equal(gradient, e)
 
 
@@ -247,6 +247,4 @@ def test_binary_cross_entropy_survives_huge_logits():
     x, target = np.array([1e4, -1e4, 1e4]), np.array([1.0, 1.0, 0.0])
     loss, cache = F.binary_cross_entropy_with_logits_forward(x, target)
     assert loss == pytest.approx(2e4 / 3)
-    np.testing.assert_allclose(
-        F.binary_cross_entropy_with_logits_backward(1.0, cache), [0, -1 / 3, 1 / 3], atol=1e-15
-    )
+    np.testing.assert_allclose(F.binary_cross_entropy_with_logits_backward(1.0, cache), [0, -1 / 3, 1 / 3], atol=1e-15)

@@ -50,7 +50,7 @@ def test_the_output_of_a_module_may_be_its_input_again(net, rng):
     """`net(net(x))`, then backward through both uses: impossible with a cache on the module."""
     x, dy = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
     y, first = net.forward(x)
-    z, second = net.forward(y)
+    _, second = net.forward(y)
     dx = net.backward(net.backward(dy, second), first)
     gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
 

@@ -1,0 +1,57 @@
+"""Outputs by attribute, key, index and tuple, as the reference library has them."""
+
+import numpy as np
+import pytest
+from support import HEADS
+
+from bert_numpy.models.outputs import MaskedLMOutput
+
+
+def test_every_access_reaches_the_same_array(make_model, batch):
+    outputs = make_model("BertModel")(**batch, output_hidden_states=True, output_attentions=True)
+    assert outputs.keys() == ("last_hidden_state", "pooler_output", "hidden_states", "attentions")
+    assert outputs["pooler_output"] is outputs.pooler_output is outputs[1] is outputs.to_tuple()[1] is outputs[:2][1]
+    assert [*outputs] == [name for name, _ in outputs.items()] == list(outputs.keys())
+    assert len(outputs.hidden_states) == 4
+    assert len(outputs.attentions) == 3
+    np.testing.assert_array_equal(outputs.hidden_states[-1], outputs.last_hidden_state)
+    assert dict(**outputs).keys() == set(outputs.keys())
+
+
+@pytest.mark.parametrize("class_name", HEADS)
+def test_the_first_output_is_the_loss_with_labels_and_the_logits_without(class_name, make_model, labelled):
+    model, inputs = make_model(class_name), labelled(class_name)
+    outputs = model(**inputs)
+    assert outputs[0] is outputs.loss
+    assert np.ndim(outputs.loss) == 0
+    bare = {name: values for name, values in inputs.items() if "label" not in name and "positions" not in name}
+    assert model(**bare).loss is None
+    np.testing.assert_array_equal(model(**bare)[0], outputs[1])
+    plain = model(**inputs, return_dict=False)
+    assert type(plain) is tuple
+    np.testing.assert_array_equal(plain[1], outputs[1])
+
+
+def test_the_configuration_may_ask_for_hidden_states(make_model, batch):
+    model = make_model("BertModel", output_hidden_states=True)
+    assert len(model(**batch).hidden_states) == 4
+    assert model(**batch, output_hidden_states=False).hidden_states is None
+
+
+def test_a_key_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(KeyError, match=r"no output 'loss' here; present: logits"):
+        MaskedLMOutput(logits=np.zeros(1))["loss"]
+
+
+def test_gradients_that_do_not_fit_are_refused(make_model, batch, labelled):
+    model = make_model("BertForMaskedLM")
+    _, cache = model.forward(**batch)
+    with pytest.raises(ValueError, match="forward had no labels and computed no loss"):
+        model.backward(1.0, cache)
+    with pytest.raises(ValueError, match="no output 'logit' in MaskedLMOutput; there are loss, logits"):
+        model.backward({"logit": 1.0}, cache)
+    with pytest.raises(ValueError, match="2 gradients for hidden_states, which has 4"):
+        model.backward({"hidden_states": (None, None)}, cache)
+    bare = make_model("BertModel")
+    with pytest.raises(ValueError, match="the gradients are a MaskedLMOutput, the outputs were a BaseModelOutput"):
+        bare.backward(MaskedLMOutput(logits=1), bare.forward(**batch)[1])
