@@ -7,7 +7,6 @@ Not here: anything that allocates.  Read next: `nn/functional.py`.
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import operator
@@ -252,7 +251,7 @@ class BertConfig:
         >>> BertConfig(num_labels=5).changed(num_labels=2).id2label
         {0: 'LABEL_0', 1: 'LABEL_1'}
         """
-        unknown = [name for name in changes if name not in inspect.signature(BertConfig).parameters]
+        unknown = [name for name in changes if name not in BertConfig.__init__.__annotations__]
         if unknown:
             raise TypeError(f"BertConfig has no field {unknown[0]!r}")
         values = self.to_dict()

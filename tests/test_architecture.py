@@ -20,7 +20,8 @@ ROWS = [  # lowest first
     {"models"},
     {"data", "training"},
     {"pipelines", "verification", "visualization", "compression", "classroom"},
-    {"__init__", "__main__", "cli"},
+    {"cli"},
+    {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 ORDER = {
@@ -66,7 +67,7 @@ def violations(path, root):
                 continue
             if target[0] not in sys.stdlib_module_names | {"numpy"}:
                 yield f"imports {name}"
-        elif len(target) == 1:
+        elif len(target) == 1 or target[1] not in RANK:
             if RANK[parts[0]] < RANK["cli"]:
                 yield "imports the package itself"
         elif target[1] != parts[0]:

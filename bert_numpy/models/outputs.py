@@ -19,7 +19,7 @@ Arrays = tuple[np.ndarray, ...]
 Kind = TypeVar("Kind", bound="ModelOutput")
 
 
-@dataclass
+@dataclass(eq=False)
 class ModelOutput:
     """Base of the outputs: attribute, key, index, slice and `to_tuple()` reach the ones that are present.
 
@@ -62,7 +62,7 @@ class ModelOutput:
         return len(self.keys())
 
 
-@dataclass
+@dataclass(eq=False)
 class BaseModelOutputWithPooling(ModelOutput):
     """Of `BertModel`: (B, S, H), (B, H), L+1 arrays (B, S, H), L arrays (B, A, S, S)."""
 
@@ -72,7 +72,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class BertForPreTrainingOutput(ModelOutput):
     """Scalar, (B, S, V), (B, 2), and as in `BertModel`."""
 
@@ -83,7 +83,7 @@ class BertForPreTrainingOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class MaskedLMOutput(ModelOutput):
     """Scalar, (B, S, V), and as in `BertModel`."""
 
@@ -93,7 +93,7 @@ class MaskedLMOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class NextSentencePredictorOutput(ModelOutput):
     """Scalar, (B, 2), and as in `BertModel`."""
 
@@ -103,7 +103,7 @@ class NextSentencePredictorOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class SequenceClassifierOutput(ModelOutput):
     """Scalar, (B, num_labels), and as in `BertModel`."""
 
@@ -113,7 +113,7 @@ class SequenceClassifierOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class TokenClassifierOutput(ModelOutput):
     """Scalar, (B, S, num_labels), and as in `BertModel`."""
 
@@ -123,7 +123,7 @@ class TokenClassifierOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class MultipleChoiceModelOutput(ModelOutput):
     """Scalar, (B, choices), and as in `BertModel` with B·choices in place of B."""
 
@@ -133,7 +133,7 @@ class MultipleChoiceModelOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class QuestionAnsweringModelOutput(ModelOutput):
     """Scalar, (B, S), (B, S), and as in `BertModel`."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -26,6 +26,16 @@ logger = logging.getLogger(__name__)
 
 _BACKBONE = ("embeddings.", "encoder.")  # what no model may lack
 _HEADS = ("cls.", "classifier.", "qa_outputs.", "pooler.", "bert.pooler.")  # what a file may hold without need
+
+
+class Fit(NamedTuple):
+    """How the tensors of a file fit a model."""
+
+    tensors: dict[str, Any]  # under the names of the model, without those it leaves unused
+    new: list[str]  # parameters to be drawn afresh: heads, or a pooler, of which the file has nothing
+    unused: list[str]  # heads in the file that the model does not have
+    mismatched: list[str]  # heads of another shape
+    problems: list[str]  # why the file would be refused
 
 
 class BertPreTrainedModel(Module):
@@ -127,44 +137,48 @@ class BertPreTrainedModel(Module):
         CheckpointError
             Listing every weight that is missing, unexpected or of another shape; nothing has been loaded then.
         """
+        fit = self.fit_weights(tensors, source, ignore_mismatched_sizes)
+        if fit.new:
+            self.init_weights(fit.new)
+            logger.warning("%s: newly initialised, train before use: %s", type(self).__name__, summarize(fit.new))
+        if fit.unused:
+            logger.info("%s: not used by %s: %s", source, type(self).__name__, summarize(fit.unused))
+        own = self.state_dict()
+        try:
+            self.load_state_dict({**fit.tensors, **{name: own[name] for name in fit.new}}, assign=True)
+        except ValueError as error:
+            hint = "; ignore_mismatched_sizes=True starts a head of another shape afresh" if fit.mismatched else ""
+            raise CheckpointError(f"{source}: {error}{hint}") from None
+        return {"missing_keys": fit.new, "unexpected_keys": fit.unused, "mismatched_keys": fit.mismatched}
+
+    def fit_weights(
+        self, tensors: Mapping[str, Any], source: str = "the weights", ignore_mismatched_sizes: bool = False
+    ) -> Fit:
+        """Say what `load_weights` would do, from names and shapes alone.
+
+        Parameters
+        ----------
+        tensors : mapping of name to anything with a `shape`
+        """
         places = dict(self.named_places())
         tensors, _ = key_mapping.to_expected(tensors, places.keys(), source=source)
-        unused = [name for name in tensors if name not in places and name.startswith(_HEADS)]
         mismatched = [
             name
             for name, parameter in places.items()
-            if name in tensors and tensors[name].shape != parameter.shape and not self._is_backbone(name)
+            if name in tensors and tuple(tensors[name].shape) != parameter.shape and not _is_backbone(name)
         ]
-        if ignore_mismatched_sizes:
-            unused += mismatched
-        tensors = {name: array for name, array in tensors.items() if name not in unused}
-        new = self._new_heads(tensors)
-        if new:
-            self.init_weights(new)
-            logger.warning("%s: newly initialised, train before use: %s", type(self).__name__, summarize(new))
-        if unused:
-            logger.info("%s: not used by %s: %s", source, type(self).__name__, summarize(unused))
-        fresh = {name: places[name].data for name in new}
-        try:
-            self.load_state_dict({**tensors, **fresh}, assign=True)
-        except ValueError as error:
-            hint = "; ignore_mismatched_sizes=True starts a head of another shape afresh" if mismatched else ""
-            raise CheckpointError(f"{source}: {error}{hint}") from None
-        unexpected = [name for name in unused if name not in mismatched]
-        return {"missing_keys": new, "unexpected_keys": unexpected, "mismatched_keys": mismatched}
-
-    def _new_heads(self, tensors: dict[str, np.ndarray]) -> list[str]:
-        """Parameters outside the backbone whose layer is missing from the file as a whole."""
-        places_of: dict[int, list[str]] = {}
-        for place, parameter in self.named_places():
-            places_of.setdefault(id(parameter), []).append(place)
-        missing = [places[0] for places in places_of.values() if not any(place in tensors for place in places)]
+        unused = [name for name in tensors if name not in places and name.startswith(_HEADS)]
+        left_out = {*unused, *(mismatched if ignore_mismatched_sizes else ())}
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in left_out}
+        problems, found = self.match(tensors)
         layers_found = {name.rpartition(".")[0] for name in tensors}
-        return [name for name in missing if not self._is_backbone(name) and name.rpartition(".")[0] not in layers_found]
-
-    @staticmethod
-    def _is_backbone(name: str) -> bool:
-        return name.removeprefix("bert.").startswith(_BACKBONE)
+        new = [
+            name
+            for name, parameter in self.named_parameters()
+            if parameter not in found and not _is_backbone(name) and name.rpartition(".")[0] not in layers_found
+        ]
+        expected = {f"missing {name} {places[name].shape}" for name in new}
+        return Fit(tensors, new, unused, mismatched, [problem for problem in problems if problem not in expected])
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model.safetensors and config.json, for this package and for the reference library alike.
@@ -183,3 +197,7 @@ class BertPreTrainedModel(Module):
         safetensors.save_file(self.state_dict(), Path(folder) / "model.safetensors")
         saved = {**self.config.to_dict(), "architectures": [type(self).__name__], "dtype": self.dtype.name}
         BertConfig.from_dict(saved).save_pretrained(folder)
+
+
+def _is_backbone(name: str) -> bool:
+    return name.removeprefix("bert.").startswith(_BACKBONE)

@@ -170,31 +170,49 @@ class Module:
             If paths are missing, unexpected or of another shape; one message lists all of them, and nothing has
             been loaded then.
         """
-        places: dict[int, tuple[Parameter, list[str]]] = {}
-        for path, parameter in self.named_places():
-            places.setdefault(id(parameter), (parameter, []))[1].append(path)
-        problems, known, found = [], set(), []
-        for parameter, paths in places.values():
-            known.update(paths)
-            given = [path for path in paths if path in state_dict]
-            if not given:
-                problems.append(f"missing {paths[0]} {parameter.shape}")
-                continue
-            array = state_dict[given[0]]
-            found.append((parameter, array))
-            if array.shape != parameter.shape:
-                problems.append(f"{given[0]} has shape {array.shape}, expected {parameter.shape}")
-            for twin in given[1:]:
-                if not np.array_equal(state_dict[twin], array):
-                    problems.append(f"{given[0]} and {twin} are one tied parameter here but differ")
-        problems += [f"unexpected {name}" for name in state_dict if name not in known]
+        problems, found = self.match(state_dict)
+        for name, twin in found.values():
+            if twin is not None and not np.array_equal(state_dict[twin], state_dict[name]):
+                problems.append(f"{name} and {twin} are one tied parameter here but differ")
         if problems:
             raise ValueError(f"cannot load into {type(self).__name__}: {summarize(problems)}")
-        for parameter, array in found:
+        for parameter, (name, _) in found.items():
             if not assign:
-                parameter.data[...] = array
+                parameter.data[...] = state_dict[name]
             else:
-                parameter.data = array.astype(parameter.dtype, copy=False)
+                parameter.data = state_dict[name].astype(parameter.dtype, copy=False)
+
+    def match(self, tensors: Mapping[str, Any]) -> tuple[list[str], dict[Parameter, tuple[str, str | None]]]:
+        """Compare names and shapes, without looking at any value.
+
+        Parameters
+        ----------
+        tensors : mapping of path to anything with a `shape`
+
+        Returns
+        -------
+        problems : list of str
+            What is missing, of another shape, and unexpected.
+        found : dict
+            Parameter -> (its name in `tensors`, the other name of a tied one that stands there twice, or None).
+        """
+        places_of: dict[Parameter, list[str]] = {}
+        for path, parameter in self.named_places():
+            places_of.setdefault(parameter, []).append(path)
+        problems: list[str] = []
+        found: dict[Parameter, tuple[str, str | None]] = {}
+        for parameter, places in places_of.items():
+            given = [place for place in places if place in tensors]
+            if not given:
+                problems.append(f"missing {places[0]} {parameter.shape}")
+                continue
+            found[parameter] = given[0], given[1] if len(given) > 1 else None
+            shape = tuple(tensors[given[0]].shape)
+            if shape != parameter.shape:
+                problems.append(f"{given[0]} has shape {shape}, expected {parameter.shape}")
+        known = {place for places in places_of.values() for place in places}
+        problems += [f"unexpected {name}" for name in tensors if name not in known]
+        return problems, found
 
 
 def summarize(items: Iterable[str], limit: int = 12) -> str:

@@ -50,9 +50,7 @@ def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> 
         If the folder or its stored numbers are missing.
     """
     folder = find_model(model)
-    path = folder / REFERENCE_FILE
-    if not path.exists():
-        raise FileNotFoundError(f"no {REFERENCE_FILE} in {folder}; only a folder with stored numbers can be verified")
+    path = _reference_file(folder)
     metadata = safetensors.read_header(path).metadata
     stored = safetensors.load_file(path)
     inputs = _group(stored, "inputs")
@@ -63,8 +61,7 @@ def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> 
 
 def versions(model: str | Path = DEFAULT_MODEL) -> dict[str, str]:
     """What made the stored numbers: {"torch": "2.13.0", "transformers": …}."""
-    folder = find_model(model)
-    metadata = safetensors.read_header(folder / REFERENCE_FILE).metadata
+    metadata = safetensors.read_header(_reference_file(find_model(model))).metadata
     return {name: metadata[name] for name in ("torch", "transformers", "tokenizers", "numpy") if name in metadata}
 
 
@@ -117,6 +114,13 @@ def unflatten(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return nested
 
 
+def _reference_file(folder: Path) -> Path:
+    path = folder / REFERENCE_FILE
+    if not path.exists():
+        raise FileNotFoundError(f"no {REFERENCE_FILE} in {folder}; only a folder with stored numbers can be verified")
+    return path
+
+
 def _group(stored: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """The arrays under `prefix/`, without it."""
     return {name.removeprefix(f"{prefix}/"): array for name, array in stored.items() if name.startswith(f"{prefix}/")}
@@ -149,7 +153,10 @@ def _verify_case(
     actual = flatten(outputs)
     for name, parameter in model.named_parameters():
         actual[f"d {name}"] = np.zeros_like(parameter.data) if parameter.grad is None else parameter.grad
-    return compare(expected, actual, dtype, case, absolute=[f"d {name}" for name in zero_gradients(model)])
+    in_order = {name: expected[name] for name in actual if name in expected}  # a file sorts its names
+    return compare(
+        {**in_order, **expected}, actual, dtype, case, absolute=[f"d {name}" for name in zero_gradients(model)]
+    )
 
 
 def _model(

@@ -1,9 +1,10 @@
 """Compare two sets of named arrays, tap by tap, and say which agree.
 
 The measure is  max|d| / RMS:  the largest difference, in units of the root mean square of the reference (of its entries
-that are not exactly 0).  Two correct implementations differ by rounding only: in float64 by about 5e-14 and in float32 by about 1e-5 at base size.  Hence
-the two tolerances.  Measures that sound stricter are useless as gates: relative errors per element reach 140 %
-between two correct float32 runs (near-zero elements), and a squared error of 5e-8 lets the wrong GELU pass.
+that are not exactly 0).  Two correct implementations differ by rounding only: in float64 by about 5e-14 and in float32
+by about 1e-5 at base size.  Hence the two tolerances.  Measures that sound stricter are useless as gates: relative
+errors per element reach 140 % between two correct float32 runs (near-zero elements), and a squared error of 5e-8 lets
+the wrong GELU pass.
 
 Here: the comparison and its report.  Read next: `goldens.py`, which runs the comparison with stored numbers.
 """

@@ -43,25 +43,34 @@ def arrays(outputs):
     return flat
 
 
-def assert_equal_to_reference(model, inputs, folder, dtypes=(np.float64, np.float32)):
-    """Outputs, hidden states, attentions, loss and every gradient."""
-    asked = {"output_hidden_states": True, "output_attentions": True}
-    reference = reference_of(model, folder)
-    outputs = reference(**tensors(inputs), **asked)
+def run_reference(reference, inputs):
+    """Outputs, hidden states, attentions, loss and every gradient, computed by the reference library."""
+    outputs = reference(**tensors(inputs), output_hidden_states=True, output_attentions=True)
     outputs.loss.backward()
-    expected = arrays(outputs)
+    found = arrays(outputs)
     for name, parameter in reference.named_parameters():
-        expected[f"d {name}"] = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad.numpy()
-    for dtype in dtypes:
-        ours = model.astype(dtype)
-        outputs, cache = ours.forward(**inputs, **asked)
-        ours.backward(1.0, cache)
-        actual = flatten(outputs)
-        for name, parameter in ours.named_parameters():
-            actual[f"d {name}"] = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
-        report = compare(expected, actual, dtype, absolute=[f"d {name}" for name in zero_gradients(ours)])
-        assert report.ok, report.worst
+        found[f"d {name}"] = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad.numpy()
+    return found
+
+
+def run_ours(model, inputs):
+    """The same, computed here."""
+    outputs, cache = model.forward(**inputs, output_hidden_states=True, output_attentions=True)
+    model.backward(1.0, cache)
+    found = flatten(outputs)
+    for name, parameter in model.named_parameters():
+        found[f"d {name}"] = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
+    return found
+
+
+def assert_equal_to_reference(model, inputs, folder):
+    expected = run_reference(reference_of(model, folder), inputs)
+    zeros = [f"d {name}" for name in zero_gradients(model)]
+    for dtype in (np.float64, np.float32):
+        actual = run_ours(model.astype(dtype), inputs)
         assert actual.keys() == expected.keys()
+        report = compare(expected, actual, dtype, absolute=zeros)
+        assert report.ok, report.worst
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -129,22 +138,39 @@ def test_a_row_of_padding(make_model, tmp_path):
 
 @pytest.mark.parametrize("class_name", ["BertForPreTraining", "BertForQuestionAnswering"])
 def test_base_size(class_name, tmp_path):
-    """12 layers of 768, forward and every gradient, both dtypes."""
+    """12 layers of 768, forward and every gradient.
+
+    In float64 the tolerance is the usual one.  In float32 the reference library itself is up to 1e-4 away from its
+    own float64 here (the gradient of the tied word table), so a tap may also be as far away as three times that.
+    """
     config = BertConfig.preset("base")
-    model = getattr(models, class_name)(config, dtype=np.float64, rng=0, init_weights=False)
+    model = getattr(models, class_name)(config, dtype=np.float64, rng=0, init_weights=False).eval()
     rng = np.random.default_rng(0)
-    randomize(model, rng, table_scale=0.05, weight_scale=0.6, bias_scale=0.05)
+    randomize(model, rng, table_scale=0.1, weight_scale=0.55, bias_scale=0.02)
     ids = rng.integers(1000, 30000, (2, 48))
     mask = np.ones_like(ids)
     ids[1, 30:], mask[1, 30:] = 0, 0
-    segments = (np.arange(48) >= 20) * mask
-    inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+    inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": (np.arange(48) >= 20) * mask}
     if class_name == "BertForPreTraining":
-        inputs["labels"] = np.where(rng.random(ids.shape) < 0.15, ids, -100)
+        inputs["labels"] = np.where(rng.random(ids.shape) < 0.5, ids, -100)
         inputs["next_sentence_label"] = np.array([0, 1])
     else:
         inputs |= {"start_positions": np.array([3, 25]), "end_positions": np.array([9, 29])}
-    assert_equal_to_reference(model.eval(), inputs, tmp_path)
+
+    reference = reference_of(model, tmp_path)
+    expected = run_reference(reference, inputs)
+    zeros = [f"d {name}" for name in zero_gradients(model)]
+    report = compare(expected, run_ours(model, inputs), np.float64, absolute=zeros)
+    assert report.ok, report.worst
+
+    model = model.astype(np.float32)
+    reference.zero_grad()
+    floor = compare(expected, run_reference(reference.float(), inputs), np.float32, absolute=zeros)
+    report = compare(expected, run_ours(model, inputs), np.float32, absolute=zeros)
+    for tap, noise in zip(report.taps, floor.taps, strict=True):
+        assert tap.ratio <= max(report.tolerance, 3 * noise.ratio), (tap, noise)
+    outputs = [tap for tap in report.taps if not tap.name.startswith("d ")]
+    assert all(tap.ok for tap in outputs)
 
 
 def test_a_folder_saved_by_transformers_loads_with_identical_outputs(batch, tmp_path):

@@ -1,0 +1,159 @@
+"""Commands on models and checkpoints: verify, inspect."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .usage import DEFAULT_MODEL, add_command
+
+
+def add_verify(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "verify",
+        "compare this package with the reference library's stored numbers",
+        "Run every head forward and backward and compare tokens, outputs, hidden states, attentions, loss "
+        "and the gradient of every parameter with numbers that transformers and torch computed. max|d|/RMS is the "
+        "largest difference in units of the root mean square of the reference.",
+        "bert-numpy verify --all",
+    )
+    parser.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, help=f"a folder with stored numbers (default: {DEFAULT_MODEL})"
+    )
+    parser.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="default: both")
+    parser.add_argument("--all", action="store_true", help="a line for every gradient, not only the worst of each head")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for each head")
+    parser.set_defaults(run=run_verify)
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    from ..verification import goldens
+
+    dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
+    taps = failed = 0
+    if not options.json:
+        made_with = ", ".join(f"{name} {version}" for name, version in goldens.versions(options.model).items())
+        print(f"reference: {options.model}, computed in float64 with {made_with}")
+    for dtype in dtypes:
+        for report in goldens.verify(options.model, dtype):
+            taps += len(report.taps)
+            failed += sum(not tap.ok for tap in report.taps)
+            if options.json:
+                print(json.dumps({"dtype": dtype, **report.to_dict()}))
+            else:
+                _print_report(report, dtype, options.all)
+    if not options.json:
+        print(f"\n{taps - failed} of {taps} arrays equal" + (f", {failed} NOT" if failed else ""))
+    return 1 if failed else 0
+
+
+def _print_report(report: Any, dtype: str, every_gradient: bool) -> None:
+    print(f"\n{report.title}, {dtype}, tolerance {report.tolerance:.0e}")
+    print(f"  {'':<52}{'shape':<14}{'max|d|':>9}{'max|d|/RMS':>12}  verdict")
+    gradients = [tap for tap in report.taps if tap.name.startswith("d ")]
+    for tap in report.taps:
+        if every_gradient or tap not in gradients or not tap.ok:
+            _print_tap(tap.name, tap)
+    if gradients and not every_gradient:
+        worst = max(gradients, key=lambda tap: tap.ratio)
+        print(f"  gradients of {len(gradients)} parameters, the worst of them:")
+        _print_tap(worst.name, worst)
+
+
+def _print_tap(name: str, tap: Any) -> None:
+    shape = "x".join(map(str, tap.shape)) or "scalar"
+    print(f"  {name:<52}{shape:<14}{tap.max_difference:>9.1e}{tap.ratio:>12.1e}  {tap.verdict}")
+
+
+def add_inspect(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "inspect",
+        "what is in a checkpoint, and what would load where",
+        "List the tensors of a checkpoint with shapes and dtypes, count the parameters, look for values "
+        "that are not finite, and say which models the checkpoint would load into.",
+        "bert-numpy inspect my-bert",
+    )
+    parser.add_argument("path", help="a model folder, a .safetensors file, or the name of a model that ships")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.set_defaults(run=run_inspect)
+
+
+def run_inspect(options: argparse.Namespace) -> int:
+    from ..checkpoints import load_checkpoint, safetensors
+    from ..hub import find_model
+
+    path = Path(options.path) if Path(options.path).is_file() else find_model(options.path)
+    tensors = load_checkpoint(path)
+    stored = _stored_dtypes(path)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "dtype": stored.get(name, str(array.dtype)),
+            "shape": list(array.shape),
+            "not_finite": int(np.count_nonzero(~np.isfinite(array))) if array.dtype.kind == "f" else 0,
+        }
+        for name, array in tensors.items()
+    ]
+    result = {
+        "path": str(path),
+        "tensors": rows,
+        "parameters": sum(array.size for array in tensors.values()),
+        "metadata": safetensors.read_header(path).metadata if path.is_file() and path.suffix == ".safetensors" else {},
+        "loads_into": _loads_into(path, tensors) if path.is_dir() else {},
+    }
+    print(json.dumps(result)) if options.json else _print_inspection(result)
+    return 0
+
+
+def _stored_dtypes(path: Path) -> dict[str, str]:
+    """The dtypes in the file, which for BF16 are not those of the arrays."""
+    from ..checkpoints import safetensors
+
+    files = [path] if path.is_file() else sorted(path.glob("model*.safetensors"))
+    return {
+        name: info.dtype
+        for file in files
+        if file.suffix == ".safetensors"
+        for name, info in safetensors.read_header(file).tensors.items()
+    }
+
+
+def _loads_into(folder: Path, tensors: dict[str, np.ndarray]) -> dict[str, dict[str, list[str]]]:
+    """For every model class: parameters it would draw afresh, heads it would leave unused, reasons to refuse."""
+    from .. import models
+    from ..configuration import BertConfig
+
+    config = BertConfig.from_pretrained(folder)
+    found = {}
+    for class_name in models.__all__:
+        if class_name != "BertPreTrainedModel":
+            fit = getattr(models, class_name)(config, init_weights=False).fit_weights(tensors, str(folder))
+            found[class_name] = {"new": fit.new, "unused": fit.unused, "problems": fit.problems}
+    return found
+
+
+def _print_inspection(result: dict[str, Any]) -> None:
+    width = max((len(row["name"]) for row in result["tensors"]), default=0)
+    for row in result["tensors"]:
+        shape = "x".join(map(str, row["shape"])) or "scalar"
+        warning = f"  {row['not_finite']} NOT FINITE" if row["not_finite"] else ""
+        print(f"{row['name']:<{width}}  {row['dtype']:<5} {shape}{warning}")
+    print(f"\n{len(result['tensors'])} tensors, {result['parameters']:,} numbers")
+    for name, value in result["metadata"].items():
+        print(f"{name}: {value}")
+    if result["loads_into"]:
+        print("\nwould load into")
+    for class_name, fit in result["loads_into"].items():
+        if fit["problems"]:
+            more = f" (and {len(fit['problems']) - 1} more)" if len(fit["problems"]) > 1 else ""
+            print(f"  {class_name:<30} NO: {fit['problems'][0]}{more}")
+            continue
+        new = f"new: {', '.join(fit['new'])}" if fit["new"] else "complete"
+        unused = f"; unused: {len(fit['unused'])} tensors" if fit["unused"] else ""
+        print(f"  {class_name:<30} {new}{unused}")

@@ -1,0 +1,106 @@
+"""Arguments that several commands take, and the texts that they name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+DEFAULT_MODEL = "tiny-random"
+
+
+def add_command(commands: Any, name: str, summary: str, description: str, *examples: str) -> argparse.ArgumentParser:
+    """A command whose help starts with what it does and how it is called."""
+    return commands.add_parser(
+        name, help=summary, description=with_examples(description, examples), formatter_class=HelpFormatter
+    )
+
+
+def with_examples(description: str, examples: Sequence[str]) -> str:
+    """A description, wrapped, and the examples below it."""
+    return "\n".join([*textwrap.wrap(description, 88), "", "examples:", *(f"  {example}" for example in examples)])
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the examples, and the help of a command beside its name."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+class UsageError(ValueError):
+    """Arguments that do not go together; ends with exit code 2."""
+
+
+def positive(text: str) -> int:
+    """An argument that must be a whole number from 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return value
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """`--model`, and a note about the default one."""
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="FOLDER",
+        help="a folder with config.json, model.safetensors and a tokenizer, or the name of a model that ships "
+        f"(default: {DEFAULT_MODEL}, whose random weights know nothing)",
+    )
+
+
+def add_texts(parser: argparse.ArgumentParser, what: str) -> None:
+    """Texts as arguments, or `--input` with one text a line; neither means stdin."""
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help=f"{what}; without any, lines are read from stdin")
+    parser.add_argument("--input", metavar="FILE", help="read one text a line from this file; - is stdin")
+
+
+def note_default_model(name: str) -> None:
+    """Say on stderr that the answers of the default model mean nothing."""
+    if name == DEFAULT_MODEL:
+        print(f"note: {DEFAULT_MODEL} has random weights; give a trained model with --model FOLDER", file=sys.stderr)
+
+
+def texts_of(options: argparse.Namespace) -> list[str]:
+    """The texts that the options name.
+
+    Raises
+    ------
+    UsageError
+        If there are both arguments and a file.
+    FileNotFoundError, ValueError
+        If the file is missing or not UTF-8.
+    """
+    if options.texts and options.input:
+        raise UsageError("give texts as arguments or with --input, not both")
+    if options.texts:
+        return list(options.texts)
+    source = options.input or "-"
+    if source == "-":
+        return _lines(sys.stdin.buffer.read, "stdin")
+    if not Path(source).exists():
+        raise FileNotFoundError(f"no file {source}")
+    return _lines(Path(source).read_bytes, source)
+
+
+def _lines(read: Callable[[], bytes], where: str) -> list[str]:
+    """Lines end at a newline only: other separators of Unicode may stand inside a text."""
+    content = read().removeprefix(b"\xef\xbb\xbf")
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(line.removesuffix(b"\r").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{where}:{number}: not UTF-8 (byte {line[error.start]:#04x}); convert the file") from None
+    return texts

@@ -1,0 +1,64 @@
+"""The package as a whole: its public face, what importing costs, and what an installed wheel holds."""
+
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import bert_numpy
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def test_every_public_name_is_there_and_documented():
+    assert len(bert_numpy.__all__) == len(set(bert_numpy.__all__)) > 9
+    for name in bert_numpy.__all__:
+        assert getattr(bert_numpy, name).__doc__, name
+
+
+def test_importing_brings_in_nothing_but_numpy_and_the_standard_library():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import bert_numpy;"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert set(found.stdout.split()) <= {"bert_numpy", "numpy"}
+
+
+def test_importing_takes_little_longer_than_importing_numpy():
+    """At most 30 ms; the median over alternating runs, so that a busy machine slows both."""
+
+    def seconds(code):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)
+        return time.perf_counter() - start
+
+    seconds("import bert_numpy")  # writes the compiled files
+    differences = [seconds("import bert_numpy") - seconds("import numpy") for _ in range(9)]
+    assert statistics.median(differences) < 0.03
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_finds_the_weights_that_ship(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(CHECKOUT)]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(site)
+    assert {name.partition("/")[0] for name in names} == {
+        "bert_numpy",
+        f"bert_numpy-{bert_numpy.__version__}.dist-info",
+    }
+    assert "bert_numpy/weights/tiny-random/model.safetensors" in names
+    assert not [name for name in names if "__pycache__" in name or "tests" in name]
+
+    code = f"import sys; sys.path.insert(0, {str(site)!r}); from bert_numpy.cli import main; sys.exit(main(['verify']))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "880 of 880 arrays equal" in done.stdout
