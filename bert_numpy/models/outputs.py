@@ -10,7 +10,6 @@ the shorter forms into them.  Read next: `bert.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,9 +18,10 @@ Arrays = tuple[np.ndarray, ...]
 Kind = TypeVar("Kind", bound="ModelOutput")
 
 
-@dataclass(eq=False)
 class ModelOutput:
     """Base of the outputs: attribute, key, index, slice and `to_tuple()` reach the ones that are present.
+
+    A subclass names its outputs, in order, by annotated class attributes.
 
     Examples
     --------
@@ -32,9 +32,23 @@ class ModelOutput:
     (['logits'], 1, None)
     """
 
+    def __init__(self, *values: Any, **named: Any) -> None:
+        names = self.names()
+        if len(values) > len(names):
+            raise TypeError(f"{type(self).__name__} has {len(names)} outputs, not {len(values)}")
+        for name, value in [*zip(names, values, strict=False), *named.items()]:
+            if name not in names:
+                raise TypeError(f"no output {name!r} in {type(self).__name__}; there are {', '.join(names)}")
+            setattr(self, name, value)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all outputs, in order."""
+        return tuple(cls.__annotations__)
+
     def keys(self) -> tuple[str, ...]:
         """Names of the outputs that are present."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
+        return tuple(name for name in self.names() if getattr(self, name) is not None)
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The outputs that are present, in order."""
@@ -61,8 +75,11 @@ class ModelOutput:
     def __len__(self) -> int:
         return len(self.keys())
 
+    def __repr__(self) -> str:
+        shown = (f"{name}={value!r}" for name, value in self.items())
+        return f"{type(self).__name__}({', '.join(shown)})"
 
-@dataclass(eq=False)
+
 class BaseModelOutputWithPooling(ModelOutput):
     """Of `BertModel`: (B, S, H), (B, H), L+1 arrays (B, S, H), L arrays (B, A, S, S)."""
 
@@ -72,7 +89,6 @@ class BaseModelOutputWithPooling(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class BertForPreTrainingOutput(ModelOutput):
     """Scalar, (B, S, V), (B, 2), and as in `BertModel`."""
 
@@ -83,7 +99,6 @@ class BertForPreTrainingOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class MaskedLMOutput(ModelOutput):
     """Scalar, (B, S, V), and as in `BertModel`."""
 
@@ -93,7 +108,6 @@ class MaskedLMOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class NextSentencePredictorOutput(ModelOutput):
     """Scalar, (B, 2), and as in `BertModel`."""
 
@@ -103,7 +117,6 @@ class NextSentencePredictorOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class SequenceClassifierOutput(ModelOutput):
     """Scalar, (B, num_labels), and as in `BertModel`."""
 
@@ -113,7 +126,6 @@ class SequenceClassifierOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class TokenClassifierOutput(ModelOutput):
     """Scalar, (B, S, num_labels), and as in `BertModel`."""
 
@@ -123,7 +135,6 @@ class TokenClassifierOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class MultipleChoiceModelOutput(ModelOutput):
     """Scalar, (B, choices), and as in `BertModel` with B·choices in place of B."""
 
@@ -133,7 +144,6 @@ class MultipleChoiceModelOutput(ModelOutput):
     attentions: Any = None
 
 
-@dataclass(eq=False)
 class QuestionAnsweringModelOutput(ModelOutput):
     """Scalar, (B, S), (B, S), and as in `BertModel`."""
 
@@ -157,14 +167,11 @@ def as_gradients(kind: type[Kind], doutputs: Any, has_loss: bool) -> Kind:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         For an unknown name, or a gradient of a loss that was not computed.
     """
-    names = [f.name for f in fields(kind)]
+    names = kind.names()
     if isinstance(doutputs, Mapping):
-        unknown = [name for name in doutputs if name not in names]
-        if unknown:
-            raise ValueError(f"no output {unknown[0]!r} in {kind.__name__}; there are {', '.join(names)}")
         doutputs = kind(**doutputs)
     elif not isinstance(doutputs, ModelOutput):
         is_number = np.ndim(doutputs) == 0

@@ -104,14 +104,20 @@ def flatten(outputs: Any) -> dict[str, np.ndarray]:
 def unflatten(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The inverse of `flatten`, as a mapping that `backward` takes.
 
-    >>> unflatten({"logits": 1, "hidden_states.0": 2, "hidden_states.1": 3})
+    >>> unflatten({"logits": 1, "hidden_states.10": 3, "hidden_states.2": 2})     # a file sorts its names
     {'logits': 1, 'hidden_states': (2, 3)}
     """
     nested: dict[str, Any] = {}
     for name, array in arrays.items():
-        base, dot, _ = name.partition(".")
-        nested[base] = (*nested.get(base, ()), array) if dot else array
-    return nested
+        base, dot, number = name.partition(".")
+        if dot:
+            nested.setdefault(base, {})[int(number)] = array
+        else:
+            nested[base] = array
+    return {
+        base: tuple(value[i] for i in sorted(value)) if isinstance(value, dict) else value
+        for base, value in nested.items()
+    }
 
 
 def _reference_file(folder: Path) -> Path:

@@ -216,6 +216,57 @@ def test_eval_is_deterministic_and_train_draws_from_the_generator_of_the_model(m
     np.testing.assert_array_equal(second(**batch)[0], expected)
 
 
+def test_dropout_stands_where_the_paper_puts_it(make_model, labelled, monkeypatch):
+    """After the embeddings, on the attention weights, before each residual, and before a classifier."""
+    model = make_model(
+        "BertForSequenceClassification",
+        hidden_dropout_prob=0.25,
+        attention_probs_dropout_prob=0.125,
+        classifier_dropout=0.5,
+    )
+    seen = []
+
+    def recording(x, p, rng):
+        seen.append((x.shape, p, rng is model.rng))
+        return original(x, p, rng)
+
+    original = F.dropout_forward
+    monkeypatch.setattr(F, "dropout_forward", recording)
+    states, weights, pooled = (3, 11, 32), (3, 4, 11, 11), (3, 32)
+    layer = [(weights, 0.125, True), (states, 0.25, True), (states, 0.25, True)]
+    model.train()(**labelled("BertForSequenceClassification"))
+    assert seen == [(states, 0.25, True), *3 * layer, (pooled, 0.5, True)]
+    seen.clear()
+    model.eval()(**labelled("BertForSequenceClassification"))
+    assert {p for _, p, _ in seen} == {0}
+
+
+def test_every_layer_norm_takes_its_epsilon_from_the_configuration(make_model, batch, monkeypatch):
+    epsilons = []
+
+    def recording(x, weight, bias, eps=None):
+        epsilons.append(eps)
+        return original(x, weight, bias, eps)
+
+    original = F.layer_norm_forward
+    monkeypatch.setattr(F, "layer_norm_forward", recording)
+    make_model("BertForMaskedLM", layer_norm_eps=0.5)(**batch)
+    assert epsilons == [0.5] * (1 + 2 * 3 + 1)
+
+
+@every_head
+def test_the_slope_is_right_with_dropout_too(class_name, make_model, labelled, rng):
+    model, inputs = make_model(class_name).train(), labelled(class_name)
+    state = model.rng.bit_generator.state
+
+    def forward():
+        model.rng.bit_generator.state = state
+        return model.forward(**inputs)
+
+    model.backward(1.0, forward()[1])
+    assert max(directional_errors(model, lambda: float(forward()[0].loss), rng).values()) < 1e-5
+
+
 @every_head
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_everything_has_the_dtype_of_the_model(class_name, dtype, make_model, labelled):
