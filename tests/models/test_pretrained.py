@@ -1,7 +1,9 @@
 """From files to models and back: published names, heads, what is refused, and how little memory it takes."""
 
 import logging
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from support import HEADS
 
 from bert_numpy import models
 from bert_numpy.checkpoints import CheckpointError, safetensors, save_sharded
+from bert_numpy.configuration import BertConfig
 from bert_numpy.models import BertForMaskedLM, BertForPreTraining, BertForSequenceClassification, BertModel
 
 
@@ -239,3 +242,29 @@ def test_saving_over_the_file_that_is_mapped_keeps_both_intact(saved, batch):
     model.save_pretrained(folder)
     np.testing.assert_array_equal(model(**batch)[0], expected)
     np.testing.assert_array_equal(BertModel.from_pretrained(folder)(**batch)[0], expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX")
+def test_a_loaded_model_is_not_held_twice(tmp_path):
+    """Peak memory of a process that loads 88 MB and runs them once, over one that loads and runs next to nothing."""
+    program = """
+import resource, sys
+import numpy as np
+from bert_numpy import BertModel
+BertModel.from_pretrained(sys.argv[1])(np.array([[1, 2, 3]]))
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
+
+    def peak(folder):
+        command = [sys.executable, "-c", program, str(folder)]
+        root = Path(models.__file__).parents[2]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout)
+
+    sizes = {"hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 2048}
+    for name, layers, vocab_size in [("large", 6, 6000), ("small", 1, 10)]:
+        config = BertConfig(num_hidden_layers=layers, vocab_size=vocab_size, **sizes)
+        BertModel(config, rng=0).save_pretrained(tmp_path / name)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("large", "small")]
+    assert sizes[0] > 80e6
+    assert peak(tmp_path / "large") - peak(tmp_path / "small") < 1.1 * (sizes[0] - sizes[1])

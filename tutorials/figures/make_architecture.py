@@ -1,6 +1,6 @@
 """Draw `architecture.png`: BERT's figure, each box with the file that holds it.
 
-    python tutorials/figures/make_architecture.py
+python tutorials/figures/make_architecture.py
 """
 
 from pathlib import Path
