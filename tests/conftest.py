@@ -12,6 +12,9 @@ from bert_numpy import models
 from bert_numpy.configuration import BertConfig
 
 
+collect_ignore_glob = ["golden/*.py"]  # scripts that need the extra `reference`
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(42)

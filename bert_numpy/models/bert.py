@@ -187,7 +187,7 @@ class BertModel(BertPreTrainedModel):
         if self.pooler is not None:
             pooler_output, pooler_cache = self.pooler.forward(hidden_states)
         outputs = BaseModelOutputWithPooling(hidden_states, pooler_output, all_hidden_states, attentions)
-        cache = embeddings_cache, encoder_cache, pooler_cache, hidden_states.shape
+        cache = embeddings_cache, encoder_cache, pooler_cache, outputs.shapes()
         return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
@@ -205,14 +205,12 @@ class BertModel(BertPreTrainedModel):
         RuntimeError
             If the cache has been used already, or nothing was kept in it.
         """
-        embeddings_cache, encoder_cache, pooler_cache, shape = cache
-        doutputs = as_gradients(BaseModelOutputWithPooling, doutputs, has_loss=False)
-        dhidden_states = np.zeros(shape, self.dtype)
+        embeddings_cache, encoder_cache, pooler_cache, shapes = cache
+        doutputs = as_gradients(doutputs, shapes, self.dtype)
+        dhidden_states = np.zeros(shapes.last_hidden_state, self.dtype)
         if doutputs.last_hidden_state is not None:
             dhidden_states += doutputs.last_hidden_state
-        if doutputs.pooler_output is not None:
-            if self.pooler is None:
-                raise ValueError("a gradient of pooler_output was given, but this model has no pooler")
+        if doutputs.pooler_output is not None and self.pooler is not None:
             dhidden_states += self.pooler.backward(doutputs.pooler_output, pooler_cache)
         dhidden_states = self.encoder.backward(
             dhidden_states, doutputs.hidden_states, doutputs.attentions, encoder_cache

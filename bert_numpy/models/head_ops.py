@@ -13,14 +13,8 @@ import numpy as np
 from ..nn import functional as F
 from ..nn.functional import Cache
 from .inputs import as_array, as_ids
-from .outputs import ModelOutput
 
 IGNORE_INDEX = -100  # the label of a position that does not count
-
-
-def returned(outputs: ModelOutput, return_dict: bool) -> Any:
-    """The outputs by name, or as a plain tuple."""
-    return outputs if return_dict else outputs.to_tuple()
 
 
 def add(a: Any, b: Any) -> Any:

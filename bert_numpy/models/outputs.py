@@ -62,6 +62,12 @@ class ModelOutput:
         """(name, output) of those present."""
         return zip(self.keys(), self.to_tuple(), strict=True)
 
+    def shapes(self: Kind) -> Kind:
+        """The shapes of the outputs in their places; a list of shapes for a tuple of arrays."""
+        return type(self)(
+            **{n: [np.shape(part) for part in v] if isinstance(v, tuple) else np.shape(v) for n, v in self.items()}
+        )
+
     def __getitem__(self, key: str | int | slice) -> Any:
         if not isinstance(key, str):
             return self.to_tuple()[key]
@@ -154,30 +160,50 @@ class QuestionAnsweringModelOutput(ModelOutput):
     attentions: Any = None
 
 
-def as_gradients(kind: type[Kind], doutputs: Any, has_loss: bool) -> Kind:
-    """The gradients of the outputs, as an instance of their class.
+def as_gradients(doutputs: Any, shapes: Kind, dtype: np.dtype) -> Kind:
+    """The gradients of the outputs, checked, as an instance of the class of the outputs.
 
     Parameters
     ----------
-    kind : subclass of ModelOutput
-    doutputs : a `kind`, a mapping from output names to gradients, or one number or array
-        A single value is the gradient of the first output: of the loss where there is one.
-    has_loss : bool
-        Whether forward computed a loss.
+    doutputs : ModelOutput, mapping from output names to gradients, or one number or array
+        A single value is the gradient of the first output: the loss, if forward had labels.
+    shapes : ModelOutput
+        What `outputs.shapes()` says of the outputs of forward.
+    dtype : of the model
 
     Raises
     ------
     TypeError, ValueError
-        For an unknown name, or a gradient of a loss that was not computed.
+        For a name that does not exist, an output that forward did not return, or another shape.
     """
-    names = kind.names()
+    kind = type(shapes)
     if isinstance(doutputs, Mapping):
         doutputs = kind(**doutputs)
     elif not isinstance(doutputs, ModelOutput):
-        is_number = np.ndim(doutputs) == 0
-        doutputs = kind(**{"loss" if is_number and "loss" in names else names[names[0] == "loss"]: doutputs})
+        doutputs = kind(**{shapes.keys()[0]: doutputs})
     if not isinstance(doutputs, kind):
         raise ValueError(f"the gradients are a {type(doutputs).__name__}, the outputs were a {kind.__name__}")
-    if getattr(doutputs, "loss", None) is not None and not has_loss:
-        raise ValueError("a gradient of the loss was given, but forward had no labels and computed no loss")
-    return doutputs
+    checked = {name: _checked(name, value, getattr(shapes, name), dtype) for name, value in doutputs.items()}
+    return kind(**checked)
+
+
+_TO_RETURN = {"loss": "labels", "hidden_states": "output_hidden_states=True", "attentions": "output_attentions=True"}
+
+
+def _checked(name: str, gradient: Any, shape: Any, dtype: np.dtype) -> Any:
+    """One gradient in the dtype of the model, or one for each array of a tuple, each of which may be None."""
+    if shape is None:
+        raise ValueError(
+            f"a gradient of {name} was given, but forward returned none; run it with {_TO_RETURN.get(name, 'a ' + name)}"
+        )
+    if isinstance(shape, list):
+        if len(gradient) != len(shape):
+            raise ValueError(
+                f"{len(gradient)} gradients for {name}, which has {len(shape)}; use None where there is none"
+            )
+        parts = enumerate(zip(gradient, shape, strict=True))
+        return tuple(None if part is None else _checked(f"{name}[{i}]", part, s, dtype) for i, (part, s) in parts)
+    gradient = np.asarray(gradient, dtype)
+    if gradient.shape != shape:
+        raise ValueError(f"the gradient of {name} has shape {gradient.shape}, the output has {shape}")
+    return gradient

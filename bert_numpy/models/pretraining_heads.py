@@ -22,7 +22,7 @@ from ..nn.functional import Cache
 from ..nn.layers import Activation, Embedding, LayerNorm, Linear
 from ..nn.module import Module, Parameter
 from .bert import BertModel
-from .head_ops import add, cross_entropy, dcross_entropy, returned, through
+from .head_ops import add, cross_entropy, dcross_entropy, through
 from .outputs import (
     BaseModelOutputWithPooling,
     BertForPreTrainingOutput,
@@ -159,14 +159,13 @@ class BertForPreTraining(BertPreTrainedModel):
         nsp_loss, nsp_loss_cache = cross_entropy("next_sentence_label", nsp_logits, next_sentence_label)
         loss = add(mlm_loss, nsp_loss)
         outputs = BertForPreTrainingOutput(loss, logits, nsp_logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache
-        return returned(outputs, return_dict), cache
+        cache = bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, outputs.shapes()
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache = cache
-        has_loss = mlm_loss_cache is not None or nsp_loss_cache is not None
-        d = as_gradients(BertForPreTrainingOutput, doutputs, has_loss)
+        bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, shapes = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         # loss = mlm_loss + nsp_loss
         dlogits = add(d.prediction_logits, dcross_entropy(d.loss, mlm_loss_cache))
         dnsp_logits = add(d.seq_relationship_logits, dcross_entropy(d.loss, nsp_loss_cache))
@@ -218,12 +217,13 @@ class BertForMaskedLM(BertPreTrainedModel):
         logits, mlm_cache = self.cls.predictions.forward(bert.last_hidden_state)  # (B, S, V)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = MaskedLMOutput(loss, logits, bert.hidden_states, bert.attentions)
-        return returned(outputs, return_dict), (bert_cache, mlm_cache, loss_cache)
+        cache = bert_cache, mlm_cache, loss_cache, outputs.shapes()
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, mlm_cache, loss_cache = cache
-        d = as_gradients(MaskedLMOutput, doutputs, loss_cache is not None)
+        bert_cache, mlm_cache, loss_cache, shapes = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dhidden = through(self.cls.predictions.backward, dlogits, mlm_cache)
         return self.bert.backward(BaseModelOutputWithPooling(dhidden, None, d.hidden_states, d.attentions), bert_cache)
@@ -268,12 +268,13 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         logits, nsp_cache = self.cls.seq_relationship.forward(bert.pooler_output)  # (B, 2)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = NextSentencePredictorOutput(loss, logits, bert.hidden_states, bert.attentions)
-        return returned(outputs, return_dict), (bert_cache, nsp_cache, loss_cache)
+        cache = bert_cache, nsp_cache, loss_cache, outputs.shapes()
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, nsp_cache, loss_cache = cache
-        d = as_gradients(NextSentencePredictorOutput, doutputs, loss_cache is not None)
+        bert_cache, nsp_cache, loss_cache, shapes = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dpooled = through(self.cls.seq_relationship.backward, dlogits, nsp_cache)
         return self.bert.backward(BaseModelOutputWithPooling(None, dpooled, d.hidden_states, d.attentions), bert_cache)

@@ -24,7 +24,7 @@ from ..nn import functional as F
 from ..nn.functional import Cache
 from ..nn.layers import Dropout, Linear
 from .bert import BertModel
-from .head_ops import add, cross_entropy, dcross_entropy, returned, span_cross_entropy, through
+from .head_ops import add, cross_entropy, dcross_entropy, span_cross_entropy, through
 from .inputs import as_array
 from .outputs import (
     BaseModelOutputWithPooling,
@@ -119,7 +119,8 @@ class BertForSequenceClassification(_Classifier):
         logits, classifier_cache = self._classify(bert.pooler_output)  # (B, num_labels)
         loss, loss_backward, loss_cache = self._loss(logits, labels)
         outputs = SequenceClassifierOutput(loss, logits, bert.hidden_states, bert.attentions)
-        return returned(outputs, return_dict), (bert_cache, classifier_cache, loss_backward, loss_cache)
+        cache = bert_cache, classifier_cache, loss_backward, loss_cache, outputs.shapes()
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def _loss(self, logits: np.ndarray, labels: Any) -> tuple[Any, Callable[..., Any] | None, Cache]:
         """(loss, its backward, cache) of the problem type that the configuration or the labels say."""
@@ -144,8 +145,8 @@ class BertForSequenceClassification(_Classifier):
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, classifier_cache, loss_backward, loss_cache = cache
-        d = as_gradients(SequenceClassifierOutput, doutputs, loss_backward is not None)
+        bert_cache, classifier_cache, loss_backward, loss_cache, shapes = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = d.logits
         if d.loss is not None and loss_backward is not None:
             dlogits = add(dlogits, loss_backward(d.loss, loss_cache))
@@ -188,12 +189,13 @@ class BertForTokenClassification(_Classifier):
         logits, classifier_cache = self._classify(bert.last_hidden_state)  # (B, S, num_labels)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = TokenClassifierOutput(loss, logits, bert.hidden_states, bert.attentions)
-        return returned(outputs, return_dict), (bert_cache, classifier_cache, loss_cache)
+        cache = bert_cache, classifier_cache, loss_cache, outputs.shapes()
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, classifier_cache, loss_cache = cache
-        d = as_gradients(TokenClassifierOutput, doutputs, loss_cache is not None)
+        bert_cache, classifier_cache, loss_cache, shapes = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dhidden = through(self._classify_backward, dlogits, classifier_cache)
         return self.bert.backward(BaseModelOutputWithPooling(dhidden, None, d.hidden_states, d.attentions), bert_cache)
@@ -242,17 +244,18 @@ class BertForMultipleChoice(_Classifier):
         logits = scores.reshape(-1, num_choices)  # (B, choices)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = MultipleChoiceModelOutput(loss, logits, bert.hidden_states, bert.attentions)
-        return returned(outputs, return_dict), (bert_cache, classifier_cache, loss_cache, shape[:3])
+        cache = bert_cache, classifier_cache, loss_cache, outputs.shapes(), shape[:3]
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; returns the gradient of the word vectors, (B, choices, S, H)."""
-        bert_cache, classifier_cache, loss_cache, shape = cache
-        d = as_gradients(MultipleChoiceModelOutput, doutputs, loss_cache is not None)
+        bert_cache, classifier_cache, loss_cache, shapes, input_shape = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dscores = None if dlogits is None else dlogits.reshape(-1, 1)
         dpooled = through(self._classify_backward, dscores, classifier_cache)
         dbert = BaseModelOutputWithPooling(None, dpooled, d.hidden_states, d.attentions)
-        return self.bert.backward(dbert, bert_cache).reshape(*shape, -1)
+        return self.bert.backward(dbert, bert_cache).reshape(*input_shape, -1)
 
 
 class BertForQuestionAnswering(BertPreTrainedModel):
@@ -307,12 +310,13 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             end_loss, end_cache = span_cross_entropy("end_positions", end_logits, end_positions)
             loss = (start_loss + end_loss) * logits.dtype.type(0.5)
         outputs = QuestionAnsweringModelOutput(loss, start_logits, end_logits, bert.hidden_states, bert.attentions)
-        return returned(outputs, return_dict), (bert_cache, qa_cache, start_cache, end_cache)
+        cache = bert_cache, qa_cache, start_cache, end_cache, outputs.shapes()
+        return (outputs if return_dict else outputs.to_tuple()), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, qa_cache, start_cache, end_cache = cache
-        d = as_gradients(QuestionAnsweringModelOutput, doutputs, start_cache is not None)
+        bert_cache, qa_cache, start_cache, end_cache, shapes = cache
+        d = as_gradients(doutputs, shapes, self.dtype)
         # loss = (start_loss + end_loss) / 2
         dhalf = None if d.loss is None else 0.5 * float(d.loss)
         dstart = add(d.start_logits, dcross_entropy(dhalf, start_cache))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import HEADS
 
-from bert_numpy.models.outputs import MaskedLMOutput
+from bert_numpy.models.outputs import BaseModelOutputWithPooling, MaskedLMOutput
 
 
 def test_every_access_reaches_the_same_array(make_model, batch):
@@ -43,15 +43,31 @@ def test_a_key_that_is_not_there_is_named_with_those_that_are():
         MaskedLMOutput(logits=np.zeros(1))["loss"]
 
 
-def test_gradients_that_do_not_fit_are_refused(make_model, batch, labelled):
+def test_gradients_that_do_not_fit_are_refused(make_model, batch):
     model = make_model("BertForMaskedLM")
-    _, cache = model.forward(**batch)
-    with pytest.raises(ValueError, match="forward had no labels and computed no loss"):
-        model.backward(1.0, cache)
+    outputs, cache = model.forward(**batch, output_hidden_states=True)
+    for doutputs, message in [
+        ({"loss": 1.0}, "a gradient of loss was given, but forward returned none; run it with labels"),
+        (1.0, r"the gradient of logits has shape \(\), the output has \(3, 11, 99\)"),
+        ({"logits": outputs.logits[:1]}, r"the gradient of logits has shape \(1, 11, 99\), the output has"),
+        ({"attentions": [None] * 3}, "a gradient of attentions was given, .* run it with output_attentions=True"),
+        ({"hidden_states": (None, None)}, "2 gradients for hidden_states, which has 4; None stands for no gradient"),
+        ({"hidden_states": [None, 1.0, None, None]}, r"the gradient of hidden_states\[1\] has shape \(\), the output"),
+        (BaseModelOutputWithPooling(), "the gradients are a BaseModelOutputWithPooling, the outputs were a MaskedLM"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.backward(doutputs, cache)
     with pytest.raises(TypeError, match="no output 'logit' in MaskedLMOutput; there are loss, logits"):
         model.backward({"logit": 1.0}, cache)
-    with pytest.raises(ValueError, match="2 gradients for hidden_states, which has 4"):
-        model.backward({"hidden_states": (None, None)}, cache)
     bare = make_model("BertModel")
-    with pytest.raises(ValueError, match="the gradients are a MaskedLMOutput, the outputs were a BaseModelOutput"):
-        bare.backward(MaskedLMOutput(logits=1), bare.forward(**batch)[1])
+    bare.pooler = None
+    with pytest.raises(ValueError, match="a gradient of pooler_output was given, but forward returned none"):
+        bare.backward({"pooler_output": 1.0}, bare.forward(**batch)[1])
+
+
+def test_gradients_are_taken_in_the_dtype_of_the_model(make_model, batch, rng):
+    model = make_model("BertModel", dtype=np.float32)
+    outputs, cache = model.forward(**batch, output_hidden_states=True)
+    gradients = tuple(rng.normal(size=h.shape) for h in outputs.hidden_states)
+    assert gradients[0].dtype == np.float64
+    assert model.backward({"hidden_states": gradients}, cache).dtype == np.float32
