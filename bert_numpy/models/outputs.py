@@ -194,13 +194,11 @@ def _checked(name: str, gradient: Any, shape: Any, dtype: np.dtype) -> Any:
     """One gradient in the dtype of the model, or one for each array of a tuple, each of which may be None."""
     if shape is None:
         raise ValueError(
-            f"a gradient of {name} was given, but forward returned none; run it with {_TO_RETURN.get(name, 'a ' + name)}"
+            f"a gradient of {name} was given, but forward returned none; run it with {_TO_RETURN.get(name, name)}"
         )
     if isinstance(shape, list):
         if len(gradient) != len(shape):
-            raise ValueError(
-                f"{len(gradient)} gradients for {name}, which has {len(shape)}; use None where there is none"
-            )
+            raise ValueError(f"{len(gradient)} gradients for {name}, which has {len(shape)}; None stands for none")
         parts = enumerate(zip(gradient, shape, strict=True))
         return tuple(None if part is None else _checked(f"{name}[{i}]", part, s, dtype) for i, (part, s) in parts)
     gradient = np.asarray(gradient, dtype)

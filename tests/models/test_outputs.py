@@ -51,7 +51,7 @@ def test_gradients_that_do_not_fit_are_refused(make_model, batch):
         (1.0, r"the gradient of logits has shape \(\), the output has \(3, 11, 99\)"),
         ({"logits": outputs.logits[:1]}, r"the gradient of logits has shape \(1, 11, 99\), the output has"),
         ({"attentions": [None] * 3}, "a gradient of attentions was given, .* run it with output_attentions=True"),
-        ({"hidden_states": (None, None)}, "2 gradients for hidden_states, which has 4; None stands for no gradient"),
+        ({"hidden_states": (None, None)}, "2 gradients for hidden_states, which has 4; None stands for none"),
         ({"hidden_states": [None, 1.0, None, None]}, r"the gradient of hidden_states\[1\] has shape \(\), the output"),
         (BaseModelOutputWithPooling(), "the gradients are a BaseModelOutputWithPooling, the outputs were a MaskedLM"),
     ]:
