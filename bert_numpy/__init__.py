@@ -25,7 +25,29 @@ from .tokenization import BertTokenizer
 
 __version__ = "0.1.0"
 
+# Programs written for transformers ask for these names; every model here is a BERT, so there is nothing to choose.
+AutoConfig = BertConfig
+AutoTokenizer = BertTokenizerFast = BertTokenizer
+AutoModel = BertModel
+AutoModelForPreTraining = BertForPreTraining
+AutoModelForMaskedLM = BertForMaskedLM
+AutoModelForNextSentencePrediction = BertForNextSentencePrediction
+AutoModelForSequenceClassification = BertForSequenceClassification
+AutoModelForTokenClassification = BertForTokenClassification
+AutoModelForQuestionAnswering = BertForQuestionAnswering
+AutoModelForMultipleChoice = BertForMultipleChoice
+
 __all__ = [
+    "AutoConfig",
+    "AutoModel",
+    "AutoModelForMaskedLM",
+    "AutoModelForMultipleChoice",
+    "AutoModelForNextSentencePrediction",
+    "AutoModelForPreTraining",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+    "AutoTokenizer",
     "BertConfig",
     "BertForMaskedLM",
     "BertForMultipleChoice",
@@ -36,5 +58,6 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertTokenizer",
+    "BertTokenizerFast",
     "__version__",
 ]

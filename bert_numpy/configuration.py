@@ -230,12 +230,15 @@ class BertConfig:
             raise ValueError(f"{path}: {error}") from None
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> BertConfig:
-        """Read the configuration of a model, by folder or by name: config.json, else bert_config.json."""
+    def from_pretrained(cls, folder: str | Path, **changes: Any) -> BertConfig:
+        """Read the configuration of a model, by folder or by name: config.json, else bert_config.json.
+
+        Fields given by keyword, such as `num_labels=3`, take the place of the file's.
+        """
         folder = find_model(folder)
         for name in ("config.json", "bert_config.json"):
             if (folder / name).exists():
-                return cls.from_json_file(folder / name)
+                return cls.from_json_file(folder / name).changed(**changes)
         raise FileNotFoundError(f"no config.json in {folder}; a model folder holds one beside its weights")
 
     def changed(self, **changes: Any) -> BertConfig:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoints import CheckpointError
+from .checkpoints import CheckpointError, load_checkpoint
+from .configuration import BertConfig
 from .hub import find_model
 from .models import BertForMaskedLM, BertModel
 from .nn import functional as F
@@ -42,6 +43,13 @@ def load_tokenizer(folder: str | Path, vocab_size: int) -> BertTokenizer:
     return tokenizer
 
 
+def check_finite(outputs: np.ndarray) -> np.ndarray:
+    """Pass outputs on, unless the weights have made them NaN or infinite."""
+    if not np.isfinite(outputs).all():
+        raise ValueError("the model's outputs are not finite; `bert-numpy inspect` shows which weights are at fault")
+    return outputs
+
+
 class FillMask:
     """Guess the words that [MASK] stands for.
 
@@ -67,12 +75,12 @@ class FillMask:
             If something is missing, or the checkpoint has no MLM head.
         """
         folder = find_model(name)
-        model, info = BertForMaskedLM.from_pretrained(folder, output_loading_info=True)
-        if info["missing_keys"]:
-            raise CheckpointError(
-                f"{folder} has no MLM head, so it cannot fill masks; use a BertForMaskedLM checkpoint"
-            )
-        return cls(model, load_tokenizer(folder, model.config.vocab_size))
+        model = BertForMaskedLM(BertConfig.from_pretrained(folder), init_weights=False)
+        tensors = load_checkpoint(folder)
+        if model.fit_weights(tensors, str(folder)).new:
+            raise CheckpointError(f"{folder} has no MLM head, so it cannot fill masks; use a BertForMaskedLM")
+        model.load_weights(tensors, str(folder))
+        return cls(model.eval(), load_tokenizer(folder, model.config.vocab_size))
 
     def __call__(self, text: str, top_k: int = 5) -> list[Any]:
         """The likeliest words for each [MASK] of a text, the likeliest first.
@@ -100,8 +108,9 @@ class FillMask:
         ids = inputs["input_ids"][0]
         places = np.flatnonzero(ids == self.tokenizer.mask_token_id).tolist()
         if not places:
-            raise ValueError(f"no {self.tokenizer.mask_token} in {text!r}; write it where a word is to be guessed")
-        logits = self.model(**inputs).logits[0, places]
+            shown = repr(text) if len(text) <= 60 else f"{text[:60]!r}…"
+            raise ValueError(f"no {self.tokenizer.mask_token} in {shown}; write it where a word is to be guessed")
+        logits = check_finite(self.model(**inputs).logits[0, places])
         answers = [self._answers(ids, place, row, top_k) for place, row in zip(places, logits, strict=True)]
         return answers[0] if len(answers) == 1 else answers
 
@@ -199,7 +208,8 @@ class Embedder:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             batch = self.tokenizer.pad([rows[i] for i in chosen], return_tensors="np")
-            vectors[chosen] = self._pool(self.model(**batch).last_hidden_state, batch["attention_mask"])
+            hidden_states = check_finite(self.model(**batch).last_hidden_state)
+            vectors[chosen] = self._pool(hidden_states, batch["attention_mask"])
         if self.normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
@@ -228,29 +238,43 @@ def sentence_settings(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if not (folder / "modules.json").exists():
         return {}
-    steps = {step["type"].rpartition(".")[2]: folder / step["path"] for step in _read_json(folder / "modules.json")}
-    other = [name for name in steps if name not in ("Transformer", "Pooling", "Normalize")]
-    if other:
-        raise ValueError(
-            f"{folder}: the step {other[0]} of modules.json is not supported; only pooling and normalizing are"
-        )
-    settings: dict[str, Any] = {"normalize": "Normalize" in steps}
-    if "Pooling" in steps:
-        asked = _read_json(steps["Pooling"] / "config.json")
-        modes = [name for name, on in asked.items() if name.startswith("pooling_mode_") and on]
-        known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-        if len(modes) != 1 or modes[0] not in known:
-            raise ValueError(f"{folder}: pooling {' and '.join(modes) or 'none'} is not supported; only mean or cls is")
-        settings["pooling"] = known[modes[0]]
-    if (folder / "sentence_bert_config.json").exists():
-        settings["max_length"] = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    settings: dict[str, Any] = {"normalize": False}
+    for step in _read_json(folder / "modules.json", list):
+        kind = str(step.get("type") if isinstance(step, dict) else step).rpartition(".")[2]
+        if kind == "Normalize":
+            settings["normalize"] = True
+        elif kind == "Pooling":
+            settings["pooling"] = _pooling(folder / str(step.get("path", "")) / "config.json")
+        elif kind != "Transformer":
+            raise ValueError(
+                f"{folder / 'modules.json'}: the step {kind} is not supported; only pooling and normalizing"
+            )
+    path = folder / "sentence_bert_config.json"
+    if path.exists():
+        max_length = _read_json(path, dict).get("max_seq_length")
+        if max_length is not None and (not isinstance(max_length, int) or max_length < 3):
+            raise ValueError(f"{path}: max_seq_length must be a whole number from 3 or null, not {max_length!r}")
+        settings["max_length"] = max_length
     return settings
 
 
-def _read_json(path: Path) -> Any:
+def _pooling(path: Path) -> str:
+    """The name of the one pooling that a config.json asks for."""
+    modes = [name for name, on in _read_json(path, dict).items() if name.startswith("pooling_mode_") and on]
+    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    if len(modes) != 1 or modes[0] not in known:
+        raise ValueError(f"{path}: pooling {' and '.join(modes) or 'none'} is not supported; only mean or cls is")
+    return known[modes[0]]
+
+
+def _read_json(path: Path, kind: type) -> Any:
+    """The content of a JSON file, which must be a list or a dict."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FileNotFoundError(f"no file {path}; the sentence-transformers folder is incomplete") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, kind):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a {kind.__name__}")
+    return content

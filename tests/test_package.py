@@ -20,6 +20,13 @@ def test_every_public_name_is_there_and_documented():
         assert getattr(bert_numpy, name).__doc__, name
 
 
+@pytest.mark.parametrize("name", [name for name in bert_numpy.__all__ if name.startswith("Auto")])
+def test_auto_names_are_the_classes_of_bert(name):
+    """`AutoModelForMaskedLM` is `BertForMaskedLM`: a wrong line among the aliases would go unnoticed."""
+    expected = name.replace("AutoModelFor", "BertFor").replace("Auto", "Bert")
+    assert getattr(bert_numpy, name) is getattr(bert_numpy, expected)
+
+
 def test_importing_brings_in_nothing_but_numpy_and_the_standard_library():
     code = (
         "import sys, numpy; before = set(sys.modules); import bert_numpy;"

@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Those of the process if not given.
     """
+    if sys.stdout is None:  # closed by the shell: there is nobody to print to
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  for as long as the process lives
     for stream in (sys.stdin, sys.stdout, sys.stderr):  # texts are UTF-8, whatever the locale says
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace" if stream is sys.stderr else None)

@@ -48,13 +48,13 @@ def run_verify(options: argparse.Namespace) -> int:
             else:
                 _print_report(report, dtype, options.all)
     if not options.json:
-        print(f"\n{taps - failed} of {taps} arrays equal" + (f", {failed} NOT" if failed else ""))
+        print(f"\n{taps - failed} of {taps} arrays equal within the tolerance" + (f", {failed} NOT" if failed else ""))
     return 1 if failed else 0
 
 
 def _print_report(report: Any, dtype: str, every_gradient: bool) -> None:
     print(f"\n{report.title}, {dtype}, tolerance {report.tolerance:.0e}")
-    print(f"  {'':<52}{'shape':<14}{'max|d|':>9}{'max|d|/RMS':>12}  verdict")
+    print(f"  {'':<58}{'shape':<14}{'max|d|':>9}{'max|d|/RMS':>12}  verdict")
     gradients = [tap for tap in report.taps if tap.name.startswith("d ")]
     for tap in report.taps:
         if every_gradient or tap not in gradients or not tap.ok:
@@ -67,7 +67,7 @@ def _print_report(report: Any, dtype: str, every_gradient: bool) -> None:
 
 def _print_tap(name: str, tap: Any) -> None:
     shape = "x".join(map(str, tap.shape)) or "scalar"
-    print(f"  {name:<52}{shape:<14}{tap.max_difference:>9.1e}{tap.ratio:>12.1e}  {tap.verdict}")
+    print(f"  {name:<58}{shape:<14}{tap.max_difference:>9.1e}{tap.ratio:>12.1e}  {tap.verdict}")
 
 
 def add_inspect(commands: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .usage import UsageError, add_command, add_model, add_texts, note_default_model, positive, texts_of
+from .usage import DEFAULT_MODEL, UsageError, add_command, add_model, add_texts, note_default_model, positive, texts_of
 
 
 def add_tokenize(commands: Any) -> None:
@@ -35,10 +35,12 @@ def run_tokenize(options: argparse.Namespace) -> int:
 
     if options.cased and not options.vocab:
         raise UsageError("--cased goes with --vocab; a model's tokenizer knows its own case")
+    if options.model and options.vocab:
+        raise UsageError("give --model or --vocab, not both")
     if options.vocab:
         tokenizer = BertTokenizer(options.vocab, do_lower_case=not options.cased)
     else:
-        tokenizer = BertTokenizer.from_pretrained(find_model(options.model))
+        tokenizer = BertTokenizer.from_pretrained(find_model(options.model or DEFAULT_MODEL))
     for text in texts_of(options):
         encoding = tokenizer(text, return_offsets_mapping=True)
         ids = list(encoding["input_ids"])
@@ -71,10 +73,12 @@ def run_fill_mask(options: argparse.Namespace) -> int:
     from ..pipelines import FillMask
 
     texts = texts_of(options)
-    fill_mask = FillMask.from_pretrained(options.model)
-    note_default_model(options.model)
-    for text in texts:
-        answers = fill_mask(text, options.top_k)
+    fill_mask = FillMask.from_pretrained(options.model or DEFAULT_MODEL)
+    for number, text in enumerate(texts, start=1):
+        try:
+            answers = fill_mask(text, options.top_k)
+        except ValueError as error:
+            raise ValueError(f"text {number}: {error}" if len(texts) > 1 else str(error)) from None
         if options.json:
             print(json.dumps({"text": text, "answers": answers}, ensure_ascii=False))
             continue
@@ -83,6 +87,7 @@ def run_fill_mask(options: argparse.Namespace) -> int:
                 print(f"[MASK] number {i + 1}:")
             for answer in mask:
                 print(f"{answer['score']:8.4f}  {answer['token_str']:<16}  {answer['sequence']}")
+    note_default_model(options)
     return 0
 
 
@@ -112,15 +117,25 @@ def add_embed(commands: Any) -> None:
 
 
 def run_embed(options: argparse.Namespace) -> int:
+    from ..configuration import BertConfig
+    from ..hub import find_model
     from ..pipelines import Embedder
 
     output = None if options.output is None else Path(options.output)
-    if output is not None and (output.suffix not in (".npy", ".json") or not output.parent.is_dir()):
+    if output is not None and (output.suffix not in (".npy", ".json") or not output.parent.is_dir() or output.is_dir()):
         raise UsageError(f"--output {output} must end in .npy or .json and lie in a folder that exists")
+    if output is not None and options.json:
+        raise UsageError("--json is for stdout; --output FILE.json writes a list of lists")
+    folder = find_model(options.model or DEFAULT_MODEL)
+    longest = BertConfig.from_pretrained(folder).max_position_embeddings
+    if options.max_length is not None and not 3 <= options.max_length <= longest:
+        raise UsageError(
+            f"--max-length {options.max_length} must lie between 3 and {longest}, the longest of the model"
+        )
     texts = texts_of(options)
-    embed = Embedder.from_pretrained(options.model, options.pooling, options.normalize, options.max_length)
-    note_default_model(options.model)
+    embed = Embedder.from_pretrained(folder, options.pooling, options.normalize, options.max_length)
     vectors = embed(texts, options.batch_size)
+    note_default_model(options)
     if output is None:
         for text, vector in zip(texts, vectors, strict=True):
             numbers = [round(float(x), 8) for x in vector]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -50,7 +51,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model`, and a note about the default one."""
     parser.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
         metavar="FOLDER",
         help="a folder with config.json, model.safetensors and a tokenizer, or the name of a model that ships "
         f"(default: {DEFAULT_MODEL}, whose random weights know nothing)",
@@ -63,9 +63,9 @@ def add_texts(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--input", metavar="FILE", help="read one text a line from this file; - is stdin")
 
 
-def note_default_model(name: str) -> None:
+def note_default_model(options: argparse.Namespace) -> None:
     """Say on stderr that the answers of the default model mean nothing."""
-    if name == DEFAULT_MODEL:
+    if (options.model or DEFAULT_MODEL) == DEFAULT_MODEL:
         print(f"note: {DEFAULT_MODEL} has random weights; give a trained model with --model FOLDER", file=sys.stderr)
 
 
@@ -82,13 +82,25 @@ def texts_of(options: argparse.Namespace) -> list[str]:
     if options.texts and options.input:
         raise UsageError("give texts as arguments or with --input, not both")
     if options.texts:
-        return list(options.texts)
+        return [_argument(text) for text in options.texts]
     source = options.input or "-"
     if source == "-":
+        if sys.stdin is None:
+            raise UsageError("stdin is closed; give texts as arguments or with --input")
         return _lines(sys.stdin.buffer.read, "stdin")
+    if Path(source).is_dir():
+        raise UsageError(f"--input {source} is a folder; give a file")
     if not Path(source).exists():
         raise FileNotFoundError(f"no file {source}")
     return _lines(Path(source).read_bytes, source)
+
+
+def _argument(text: str) -> str:
+    """An argument as UTF-8, whatever the locale made of its bytes."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        raise ValueError(f"the argument {text[:60]!r} is not UTF-8; give such texts with --input") from None
 
 
 def _lines(read: Callable[[], bytes], where: str) -> list[str]:

@@ -136,7 +136,7 @@ class BertModel(BertPreTrainedModel):
         inputs_embeds: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -187,8 +187,8 @@ class BertModel(BertPreTrainedModel):
         if self.pooler is not None:
             pooler_output, pooler_cache = self.pooler.forward(hidden_states)
         outputs = BaseModelOutputWithPooling(hidden_states, pooler_output, all_hidden_states, attentions)
-        cache = embeddings_cache, encoder_cache, pooler_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(embeddings_cache, encoder_cache, pooler_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """Add the gradients of all parameters and return that of the word vectors, (B, S, H).
@@ -205,7 +205,7 @@ class BertModel(BertPreTrainedModel):
         RuntimeError
             If the cache has been used already, or nothing was kept in it.
         """
-        embeddings_cache, encoder_cache, pooler_cache, shapes = cache
+        embeddings_cache, encoder_cache, pooler_cache, shapes = self._unpack(cache)
         doutputs = as_gradients(doutputs, shapes, self.dtype)
         dhidden_states = np.zeros(shapes.last_hidden_state, self.dtype)
         if doutputs.last_hidden_state is not None:

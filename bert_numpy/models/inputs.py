@@ -9,6 +9,7 @@ Read next: `bert.py`.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,8 @@ def check_inputs(
         input_ids = as_ids("input_ids", input_ids, config.vocab_size, "vocab_size")
         shape = input_ids.shape
         if len(shape) != 2:
-            hint = "; add a batch axis: input_ids[np.newaxis]" if len(shape) == 1 else ""
+            hint = '; add a batch axis: input_ids[np.newaxis], or return_tensors="np" in the tokenizer'
+            hint = hint if len(shape) == 1 else ""
             raise ValueError(f"input_ids has shape {shape}, expected (batch, sequence){hint}")
     else:
         inputs_embeds = np.asarray(inputs_embeds).astype(dtype, copy=False)
@@ -82,11 +84,13 @@ def check_inputs(
 
 def as_array(name: str, values: Any) -> np.ndarray:
     """`values` as an array; nested lists of unequal lengths are refused with the remedy."""
+    if isinstance(values, Mapping):
+        raise TypeError(f"{name} is a {type(values).__name__}; unpack it: model(**batch)")
     try:
         array = np.asarray(values)
     except ValueError:
         array = np.empty(0, object)
-    if array.dtype == object:
+    if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} is ragged or holds no numbers; pad the batch with padding=True")
     return array
 
@@ -94,6 +98,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
 def as_ids(name: str, values: Any, size: int, size_name: str, ignore: int | None = None) -> np.ndarray:
     """`values` as an integer array of ids from 0 to `size` - 1 (or `ignore`); the first one outside is named."""
     ids = as_array(name, values)
+    if ids.size == 0:  # an empty list is an array of floats
+        ids = ids.astype(np.int64)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, not {ids.dtype}")
     outside = (ids < 0) | (ids >= size)

@@ -35,10 +35,19 @@ class Fit(NamedTuple):
     problems: list[str]  # why the file would be refused
 
 
+class ForwardCache(NamedTuple):
+    """What `forward` of a whole model hands to `backward`."""
+
+    model: str
+    parts: tuple[Any, ...]
+
+
 class BertPreTrainedModel(Module):
     """Base of the models: a configuration, one random generator, and the way to and from files."""
 
     def __init__(self, config: BertConfig, dtype: DTypeLike, rng: np.random.Generator | int | None) -> None:
+        if not isinstance(config, BertConfig):
+            raise TypeError(f"config must be a BertConfig, not {config!r}; a saved model is loaded by from_pretrained")
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype {np.dtype(dtype)} is not supported; compute in float32 or float64")
         self.config = config
@@ -47,6 +56,22 @@ class BertPreTrainedModel(Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs of `forward`, computed without keeping anything for backward."""
         return self.forward(*args, **{"cache_policy": "drop", **kwargs})[0]
+
+    def _pack(self, *parts: Any) -> ForwardCache:
+        """The cache of a whole model, which its own `backward` alone can open."""
+        return ForwardCache(type(self).__name__, parts)
+
+    def _unpack(self, cache: Any) -> tuple[Any, ...]:
+        """The parts of a cache, after a check that it is one."""
+        name = type(self).__name__
+        if not isinstance(cache, ForwardCache):
+            raise TypeError(
+                f"the cache is a {type(cache).__name__}; write outputs, cache = model.forward(...), then "
+                "model.backward(doutputs, cache): calling model(...) keeps no cache"
+            )
+        if cache.model != name:
+            raise TypeError(f"the cache comes from a {cache.model}, this model is a {name}")
+        return cache.parts
 
     @property
     def dtype(self) -> np.dtype:
@@ -110,7 +135,8 @@ class BertPreTrainedModel(Module):
             If the configuration or the weights do not fit; `CheckpointError`, a ValueError, lists all misfits.
         """
         folder = find_model(folder)
-        config = (BertConfig.from_pretrained(folder) if config is None else config).changed(**config_changes)
+        config = BertConfig.from_pretrained(folder) if config is None else config
+        config = config.changed(**config_changes)
         model = cls(config, dtype=dtype, rng=rng, init_weights=False)  # type: ignore[call-arg]  # of the subclass
         info = model.load_weights(load_checkpoint(folder), str(folder), ignore_mismatched_sizes)
         model.eval()

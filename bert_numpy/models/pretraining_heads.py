@@ -135,7 +135,7 @@ class BertForPreTraining(BertPreTrainedModel):
         next_sentence_label: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -159,12 +159,12 @@ class BertForPreTraining(BertPreTrainedModel):
         nsp_loss, nsp_loss_cache = cross_entropy("next_sentence_label", nsp_logits, next_sentence_label)
         loss = add(mlm_loss, nsp_loss)
         outputs = BertForPreTrainingOutput(loss, logits, nsp_logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, shapes = cache
+        bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, shapes = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         # loss = mlm_loss + nsp_loss
         dlogits = add(d.prediction_logits, dcross_entropy(d.loss, mlm_loss_cache))
@@ -205,7 +205,7 @@ class BertForMaskedLM(BertPreTrainedModel):
         labels: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -217,12 +217,12 @@ class BertForMaskedLM(BertPreTrainedModel):
         logits, mlm_cache = self.cls.predictions.forward(bert.last_hidden_state)  # (B, S, V)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = MaskedLMOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, mlm_cache, loss_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, mlm_cache, loss_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, mlm_cache, loss_cache, shapes = cache
+        bert_cache, mlm_cache, loss_cache, shapes = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dhidden = through(self.cls.predictions.backward, dlogits, mlm_cache)
@@ -256,7 +256,7 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         labels: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -268,12 +268,12 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         logits, nsp_cache = self.cls.seq_relationship.forward(bert.pooler_output)  # (B, 2)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = NextSentencePredictorOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, nsp_cache, loss_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, nsp_cache, loss_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, nsp_cache, loss_cache, shapes = cache
+        bert_cache, nsp_cache, loss_cache, shapes = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dpooled = through(self.cls.seq_relationship.backward, dlogits, nsp_cache)

@@ -101,7 +101,7 @@ class BertForSequenceClassification(_Classifier):
         labels: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -119,8 +119,8 @@ class BertForSequenceClassification(_Classifier):
         logits, classifier_cache = self._classify(bert.pooler_output)  # (B, num_labels)
         loss, loss_backward, loss_cache = self._loss(logits, labels)
         outputs = SequenceClassifierOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, classifier_cache, loss_backward, loss_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, classifier_cache, loss_backward, loss_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def _loss(self, logits: np.ndarray, labels: Any) -> tuple[Any, Callable[..., Any] | None, Cache]:
         """(loss, its backward, cache) of the problem type that the configuration or the labels say."""
@@ -134,8 +134,11 @@ class BertForSequenceClassification(_Classifier):
         if problem_type == "single_label_classification":
             loss, cache = cross_entropy("labels", logits, labels)
             return loss, F.cross_entropy_backward, cache
-        if labels.size != logits.size:
-            raise ValueError(f"labels has shape {labels.shape}; a {problem_type} here needs {logits.shape}")
+        if labels.size != logits.size or labels.dtype.kind not in "iufb":
+            raise ValueError(
+                f"labels are {labels.dtype} of shape {labels.shape}; {problem_type} needs numbers of shape "
+                f"{logits.shape}, one label of several needs integers of shape {logits.shape[:1]}"
+            )
         targets = labels.reshape(logits.shape).astype(logits.dtype)
         if problem_type == "regression":
             loss, cache = F.mse_loss_forward(logits, targets)
@@ -145,7 +148,7 @@ class BertForSequenceClassification(_Classifier):
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, classifier_cache, loss_backward, loss_cache, shapes = cache
+        bert_cache, classifier_cache, loss_backward, loss_cache, shapes = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = d.logits
         if d.loss is not None and loss_backward is not None:
@@ -177,7 +180,7 @@ class BertForTokenClassification(_Classifier):
         labels: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -189,12 +192,12 @@ class BertForTokenClassification(_Classifier):
         logits, classifier_cache = self._classify(bert.last_hidden_state)  # (B, S, num_labels)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = TokenClassifierOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, classifier_cache, loss_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, classifier_cache, loss_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, classifier_cache, loss_cache, shapes = cache
+        bert_cache, classifier_cache, loss_cache, shapes = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dhidden = through(self._classify_backward, dlogits, classifier_cache)
@@ -224,7 +227,7 @@ class BertForMultipleChoice(_Classifier):
         labels: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -234,22 +237,32 @@ class BertForMultipleChoice(_Classifier):
         if len(shape) != (3 if input_ids is not None else 4):
             raise ValueError(f"the input has shape {shape}, expected (batch, choices, sequence)")
         num_choices = shape[1]
+        folded = {
+            name: _fold_choices(name, values, shape[:2])
+            for name, values in {
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "token_type_ids": token_type_ids,
+                "position_ids": position_ids,
+                "inputs_embeds": inputs_embeds,
+            }.items()
+        }
         bert, bert_cache = self.bert.forward(
-            _fold_choices("input_ids", input_ids), _fold_choices("attention_mask", attention_mask),
-            _fold_choices("token_type_ids", token_type_ids), _fold_choices("position_ids", position_ids),
-            _fold_choices("inputs_embeds", inputs_embeds),
-            output_attentions, output_hidden_states, cache_policy=cache_policy,
-        )  # fmt: skip
+            **folded,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            cache_policy=cache_policy,
+        )
         scores, classifier_cache = self._classify(bert.pooler_output)  # (B·choices, 1)
         logits = scores.reshape(-1, num_choices)  # (B, choices)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = MultipleChoiceModelOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, classifier_cache, loss_cache, outputs.shapes(), shape[:3]
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, classifier_cache, loss_cache, outputs.shapes(), shape[:3])
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; returns the gradient of the word vectors, (B, choices, S, H)."""
-        bert_cache, classifier_cache, loss_cache, shapes, input_shape = cache
+        bert_cache, classifier_cache, loss_cache, shapes, input_shape = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dscores = None if dlogits is None else dlogits.reshape(-1, 1)
@@ -269,8 +282,8 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         rng: np.random.Generator | int | None = None,
         init_weights: bool = True,
     ) -> None:
-        config = config.changed(num_labels=2)  # start and end, whatever classifier the configuration was made for
         super().__init__(config, dtype, rng)
+        self.config = config = config.changed(num_labels=2)  # start and end, whatever else it was made for
         self.bert = BertModel(config, False, dtype=dtype, rng=self.rng, init_weights=False)
         self.qa_outputs = Linear(config.hidden_size, 2, dtype)
         if init_weights:
@@ -287,7 +300,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         end_positions: Any = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool = True,
+        return_dict: bool | None = True,
         *,
         cache_policy: str = "keep",
     ) -> tuple[Any, Cache]:
@@ -310,12 +323,12 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             end_loss, end_cache = span_cross_entropy("end_positions", end_logits, end_positions)
             loss = (start_loss + end_loss) * logits.dtype.type(0.5)
         outputs = QuestionAnsweringModelOutput(loss, start_logits, end_logits, bert.hidden_states, bert.attentions)
-        cache = bert_cache, qa_cache, start_cache, end_cache, outputs.shapes()
-        return (outputs if return_dict else outputs.to_tuple()), cache
+        cache = self._pack(bert_cache, qa_cache, start_cache, end_cache, outputs.shapes())
+        return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, qa_cache, start_cache, end_cache, shapes = cache
+        bert_cache, qa_cache, start_cache, end_cache, shapes = self._unpack(cache)
         d = as_gradients(doutputs, shapes, self.dtype)
         # loss = (start_loss + end_loss) / 2
         dhalf = None if d.loss is None else 0.5 * float(d.loss)
@@ -329,9 +342,11 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         return self.bert.backward(BaseModelOutputWithPooling(dhidden, None, d.hidden_states, d.attentions), bert_cache)
 
 
-def _fold_choices(name: str, values: Any) -> Any:
+def _fold_choices(name: str, values: Any, leading: tuple[int, ...]) -> Any:
     """(B, choices, ...) -> (B·choices, ...); None stays None."""
     if values is None:
         return None
     array = as_array(name, values)
+    if array.ndim < 3 or array.shape[:2] != leading:
+        raise ValueError(f"{name} has shape {array.shape}, expected (batch, choices, sequence), {leading} and more")
     return array.reshape(-1, *array.shape[2:])

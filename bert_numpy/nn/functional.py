@@ -391,7 +391,8 @@ def cross_entropy_forward(
     log_probs -= np.log(np.exp(log_probs).sum(axis=-1, keepdims=True))
     count = max(len(chosen), 1)
     of_labels = log_probs[np.arange(len(chosen)), labels[live]]
-    loss = of_labels.sum(dtype=logits.dtype) / logits.dtype.type(-count)
+    zero, divisor = logits.dtype.type(0), logits.dtype.type(count)
+    loss = (zero - of_labels.sum(dtype=logits.dtype)) / divisor  # 0 - 0 is 0 where -0 would be -0.0
     return loss, (log_probs, live, labels, count)
 
 

@@ -61,6 +61,10 @@ class Parameter:
     def dtype(self) -> np.dtype:
         return self.data.dtype
 
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """So that NumPy functions see the data: `np.linalg.norm(parameter)`."""
+        return np.array(self.data, dtype=dtype, copy=True) if copy else np.asarray(self.data, dtype=dtype)
+
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
@@ -79,6 +83,14 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs of `forward` alone."""
         return self.forward(*args, **kwargs)[0]
+
+    def __repr__(self) -> str:
+        """The tree of modules, one a line."""
+        lines = [type(self).__name__]
+        lines += [f"  {name}: {value}" for name, value in vars(self).items() if isinstance(value, Parameter)]
+        for name, child in self.children():
+            lines.append(f"  {name}: " + repr(child).replace("\n", "\n  "))
+        return "\n".join(lines)
 
     # ---- the tree of names ----
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import models
-from ..checkpoints import load_checkpoint, safetensors
+from ..checkpoints import CheckpointError, load_checkpoint, safetensors
 from ..configuration import BertConfig
 from ..hub import find_model
 from ..models import BertPreTrainedModel
@@ -124,6 +124,8 @@ def _reference_file(folder: Path) -> Path:
     path = folder / REFERENCE_FILE
     if not path.exists():
         raise FileNotFoundError(f"no {REFERENCE_FILE} in {folder}; only a folder with stored numbers can be verified")
+    if not {"texts", "cases"} <= safetensors.read_header(path).metadata.keys():
+        raise CheckpointError(f"{path} does not say what it holds (texts, cases); make it as tests/golden/ does")
     return path
 
 

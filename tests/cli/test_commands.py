@@ -41,7 +41,7 @@ def test_verify_compares_every_head_and_says_how_many_arrays_are_equal(capsys):
     assert (code, err) == (0, "")
     assert "computed in float64 with torch 2.13.0" in out
     assert out.count("tolerance 1e-11") == 11
-    assert out.endswith("440 of 440 arrays equal\n")
+    assert out.endswith("440 of 440 arrays equal within the tolerance\n")
 
 
 def test_verify_in_json(capsys):
@@ -207,8 +207,15 @@ MISTAKES = {
     "too long": (["fill-mask", "be " * 40 + "[MASK]"], 1, "exceeds max_position_embeddings 37"),
     "odd output": (["embed", "a", "--output", "v.txt"], 2, "--output v.txt must end in .npy or .json"),
     "output nowhere": (["embed", "a", "--output", "no/v.npy"], 2, "and lie in a folder that exists"),
-    "cut too short": (["embed", "a", "--max-length", "2"], 1, "max_length 2 must lie between 3 and"),
-    "cut too long": (["embed", "a", "--max-length", "38"], 1, "max_length 38 must lie between 3 and"),
+    "cut too short": (["embed", "a", "--max-length", "2"], 2, "--max-length 2 must lie between 3 and 37"),
+    "cut too long": (["embed", "a", "--max-length", "38"], 2, "--max-length 38 must lie between 3 and 37"),
+    "output is a folder": (["embed", "a", "--output", "."], 2, "must end in .npy or .json"),
+    "json twice": (["embed", "a", "--output", "v.json", "--json"], 2, "--json is for stdout"),
+    "model and vocabulary": (["tokenize", "a", "--vocab", "v", "--model", "m"], 2, "give --model or --vocab, not both"),
+    "a folder of texts": (["embed", "--input", "."], 2, "--input . is a folder; give a file"),
+    "the second text": (["fill-mask", "[MASK]", "to be"], 1, "text 2: no [MASK] in 'to be'"),
+    "a long text": (["fill-mask", "to be " * 9999], 1, "no [MASK] in 'to be to be"),
+    "no text at all": (["fill-mask", "a\udcff [MASK]"], 1, "is not UTF-8; give such texts with --input"),
     "nothing to inspect": (["inspect", "nowhere"], 3, "no model nowhere"),
     "no checkpoint": (["inspect", __file__], 1, "test_commands.py"),
 }
@@ -217,10 +224,11 @@ MISTAKES = {
 @pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_is_one_line_on_stderr(arguments, code, message, capsys):
     found, out, err = run(*arguments, capsys=capsys)
-    lines = [line for line in err.splitlines() if not line.startswith("note:")]
-    assert (found, out, len(lines)) == (code, "", 1), err
-    assert lines[0].startswith(f"bert-numpy {arguments[0]}: ")
-    assert message in lines[0]
+    assert (found, err.count("\n")) == (code, 1), err
+    assert out == "" or "text 2" in err
+    assert err.startswith(f"bert-numpy {arguments[0]}: ")
+    assert message in err
+    assert len(err) < 300
 
 
 @pytest.mark.parametrize(
@@ -287,3 +295,73 @@ def test_a_closed_pipe_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True)
     assert done.stdout.startswith(b"reference: tiny-random")
     assert done.stderr == b""
+
+
+SENTENCE_FILES = {
+    "a step without a type": ("modules.json", [{"idx": 0}], "modules.json: the step None is not supported"),
+    "a step that is a number": ("modules.json", [1], "modules.json: the step 1 is not supported"),
+    "an object for a list": ("modules.json", {}, "modules.json holds a dict, not a list"),
+    "a list for an object": ("1_Pooling/config.json", [], "config.json holds a list, not a dict"),
+    "no pooling": ("1_Pooling/config.json", {}, "pooling none is not supported"),
+    "a length in words": (
+        "sentence_bert_config.json",
+        {"max_seq_length": "x"},
+        "max_seq_length must be a whole number",
+    ),
+    "no settings": ("sentence_bert_config.json", [], "sentence_bert_config.json holds a list, not a dict"),
+}
+
+
+@pytest.mark.parametrize(("file", "content", "message"), SENTENCE_FILES.values(), ids=SENTENCE_FILES.keys())
+def test_a_damaged_sentence_transformers_folder_is_refused_by_file(file, content, message, model, capsys):
+    (model / "1_Pooling").mkdir()
+    (model / "modules.json").write_text(json.dumps([{"path": "1_Pooling", "type": "x.Pooling"}]))
+    (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    (model / file).write_text(json.dumps(content))
+    code, out, err = run("embed", "a", "--model", model, capsys=capsys)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert message in err
+
+
+def test_a_reference_file_that_says_nothing_is_refused(model, capsys):
+    shutil.copy(model / "model.safetensors", model / "reference.safetensors")
+    code, _, err = run("verify", model, capsys=capsys)
+    assert code == 1
+    assert "reference.safetensors does not say what it holds" in err
+
+
+def test_weights_that_are_not_finite_are_reported_and_not_answered(model, capsys):
+    tensors = safetensors.load_file(model / "model.safetensors", mmap=False)
+    tensors["bert.embeddings.LayerNorm.bias"][0] = np.nan
+    safetensors.save_file(tensors, model / "model.safetensors")
+    for command in (["embed", "a"], ["fill-mask", "[MASK]"]):
+        code, out, err = run(*command, "--model", model, capsys=capsys)
+        assert (code, out) == (1, "")
+        assert "the model's outputs are not finite; `bert-numpy inspect` shows which weights" in err
+
+
+def test_a_checkpoint_without_mlm_head_cannot_fill_masks(model, capsys):
+    tensors = safetensors.load_file(model / "model.safetensors", mmap=False)
+    bare = {name: array for name, array in tensors.items() if not name.startswith("cls.")}
+    safetensors.save_file(bare, model / "model.safetensors")
+    code, _, err = run("fill-mask", "[MASK]", "--model", model, capsys=capsys)
+    assert (code, err.count("\n")) == (1, 1)
+    assert "has no MLM head, so it cannot fill masks; use a BertForMaskedLM" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("<&-", 2)])
+def test_closed_streams_end_without_a_traceback(redirection, code):
+    text = "hi" if redirection == ">&-" else ""
+    command = f'"{sys.executable}" -m bert_numpy tokenize {text} {redirection}'
+    done = subprocess.run(command, shell=True, capture_output=True)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there, not bytes")
+def test_an_argument_is_utf_8_in_any_locale():
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "bert_numpy", "tokenize", "--json", "Zoë 你好".encode()]
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert json.loads(done.stdout)["text"] == "Zoë 你好"

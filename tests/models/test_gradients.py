@@ -158,7 +158,7 @@ def test_recomputing_gives_the_same_gradients_with_dropout_too(make_model, label
 def test_memory_falls_as_backward_goes_and_a_second_backward_is_refused(make_model, batch):
     model = make_model("BertModel")
     outputs, cache = model.forward(**batch)
-    kept = cache[1][0]
+    kept = cache.parts[1][0]
     assert len(kept) == 3
     model.backward(np.ones_like(outputs.last_hidden_state), cache)
     assert kept == []

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from support import HEADS
 
+from bert_numpy import models
+
 LONG = np.ones((1, 20), int)
 IDS = np.ones((2, 4), int)
 
@@ -15,7 +17,7 @@ REFUSED = {
     ),
     "one axis": (
         {"input_ids": [5, 6, 7]},
-        r"input_ids has shape \(3,\), expected \(batch, sequence\); add a batch axis: input_ids\[np.newaxis\]",
+        r"input_ids has shape \(3,\), expected \(batch, sequence\); add a batch axis: .*, or return_tensors=",
     ),
     "three axes": ({"input_ids": np.ones((1, 2, 3), int)}, r"input_ids has shape \(1, 2, 3\), expected"),
     "id too large": (
@@ -29,7 +31,12 @@ REFUSED = {
         {"input_ids": [[1, 2], [3]]},
         "input_ids is ragged or holds no numbers; pad the batch with padding=True",
     ),
-    "text": ({"input_ids": [["a"]]}, "input_ids must be integers, not <U1"),
+    "text": ({"input_ids": [["a"]]}, "input_ids is ragged or holds no numbers"),
+    "a batch not unpacked": (
+        {"input_ids": {"input_ids": [[1]]}},
+        r"input_ids is a dict; unpack it: model\(\*\*batch\)",
+    ),
+    "an empty list": ({"input_ids": []}, r"input_ids has shape \(0,\)"),
     "nothing in the batch": ({"input_ids": np.ones((0, 4), int)}, r"the batch is empty: shape \(0, 4\)"),
     "empty sequences": ({"input_ids": np.ones((2, 0), int)}, r"the batch is empty: shape \(2, 0\)"),
     "too long": (
@@ -90,7 +97,11 @@ def test_multiple_choice_wants_an_axis_for_the_choices(make_model):
         ("BertForMaskedLM", {"labels": [1, 2]}, r"labels has shape \(2,\), expected \(2, 4\)"),
         ("BertForTokenClassification", {"labels": [[1, 2, 3, -1]] * 2}, r"labels\[0, 3\] is -1; .* or be -100"),
         ("BertForSequenceClassification", {"labels": [0, 6]}, r"labels\[1\] is 6; ids must lie between 0 and 5"),
-        ("BertForSequenceClassification", {"labels": [0.5, 0.5]}, r"labels has shape \(2,\); a multi_label.* \(2, 6\)"),
+        (
+            "BertForSequenceClassification",
+            {"labels": [0.5, 0.5]},
+            r"labels are float64 of shape \(2,\); multi_label.* needs numbers of shape \(2, 6\), one label",
+        ),
         ("BertForNextSentencePrediction", {"labels": [0, 2]}, r"labels\[1\] is 2"),
         ("BertForPreTraining", {"next_sentence_label": [0.0, 1.0]}, "next_sentence_label must be integers"),
         (
@@ -142,3 +153,29 @@ def test_defaults_are_all_tokens_first_segment_positions_in_order(make_model):
 def test_a_misspelt_argument_is_a_type_error(make_model):
     with pytest.raises(TypeError, match="attention_masks"):
         make_model("BertModel")(IDS, attention_masks=IDS)
+
+
+def test_multiple_choice_names_the_input_that_lacks_the_axis(make_model):
+    ids = np.ones((2, 3, 4), int)
+    with pytest.raises(ValueError, match=r"attention_mask has shape \(2, 4\), expected \(batch, choices, sequence\)"):
+        make_model("BertForMultipleChoice")(ids, attention_mask=np.ones((2, 4)))
+
+
+def test_a_name_in_place_of_a_configuration_is_pointed_to_from_pretrained():
+    for model_class in (models.BertModel, models.BertForQuestionAnswering):
+        with pytest.raises(TypeError, match=r"config must be a BertConfig, not 'tiny-random'; .* by from_pretrained"):
+            model_class("tiny-random")
+
+
+def test_what_is_no_cache_is_told_how_to_get_one(make_model, batch):
+    model = make_model("BertForMaskedLM")
+    _, cache = model.forward(**batch)
+    for wrong in (None, model(**batch), model.forward(**batch), 1.0):
+        with pytest.raises(TypeError, match=r"the cache is a .*; write outputs, cache = model.forward\(...\)"):
+            model.backward(1.0, wrong)
+    with pytest.raises(TypeError, match="the cache comes from a BertForMaskedLM, this model is a BertModel"):
+        model.bert.backward(1.0, cache)
+
+
+def test_return_dict_none_means_named_outputs(make_model, batch):
+    assert make_model("BertModel")(**batch, return_dict=None).pooler_output is not None
