@@ -2,7 +2,7 @@
 
 Here: reading and writing config.json, presets, and the refusal of what this package cannot honour.  A file must say
 every size itself: a size that fell back to a default would build another model without a word.
-Not here: anything that allocates.  Read next: `nn/functional.py`.
+Not here: anything that allocates.  Read next: `tokenization/`.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class BertConfig:
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the extra ones, as config.json spells them."""
         fields = {name: value for name, value in vars(self).items() if name != "extra"}
-        fields["label2id"] = self.label2id
+        fields |= {"id2label": dict(self.id2label), "label2id": self.label2id}
         return {"model_type": self.model_type, **self.extra, **fields}
 
     def to_json_string(self) -> str:
@@ -302,7 +302,7 @@ def _id(name: str, value: Any, vocab_size: int) -> int:
 
 
 def _number(name: str, value: Any, low: float, below: float) -> float:
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__") or not low <= value < below:
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__") or not low <= value < min(below, 1e300):
         wanted = f"at least {low} and below {below}" if low in (0, 1) else "positive and finite"
         raise ValueError(f"{name} must be a number, {wanted}, not {value!r}")
     return float(value)
@@ -324,17 +324,32 @@ def _labels(
     num_labels: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None
 ) -> dict[int, str]:
     """One map id -> label out of the three published fields, which may each be missing but must agree."""
-    if id2label is not None:
-        labels = {int(i): str(label) for i, label in id2label.items()}  # JSON has string keys
-    elif label2id is not None:
-        labels = {int(i): str(label) for label, i in label2id.items()}
-    else:
-        labels = {i: f"LABEL_{i}" for i in range(_size("num_labels", 2 if num_labels is None else num_labels))}
-    if sorted(labels) != list(range(len(labels))) or not labels:
-        raise ValueError(f"id2label must number the labels 0, 1, 2 …, not {sorted(labels)}")
+    for name, value in (("id2label", id2label), ("label2id", label2id)):
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(f"{name} must be a mapping, not {value!r}")
+    inverted = None if label2id is None else [(i, label) for label, i in label2id.items()]
+    named = inverted if id2label is None else list(id2label.items())
+    if named is None:
+        return {i: f"LABEL_{i}" for i in range(_size("num_labels", 2 if num_labels is None else num_labels))}
+    labels = {_label_id(i): label for i, label in named}
+    if sorted(labels) != list(range(len(named))) or not labels:
+        raise ValueError(f"id2label must number the labels 0, 1, 2 …, each once, not {[i for i, _ in named]}")
+    if not all(isinstance(label, str) for label in labels.values()):
+        raise ValueError(f"the labels must be text, not {list(labels.values())}")
+    distinct = len(set(labels.values())) == len(labels)  # else no label2id can name them all
+    if inverted is not None and distinct and {_label_id(i): label for i, label in inverted} != labels:
+        raise ValueError("id2label and label2id contradict each other; leave one of them out")
     if num_labels is not None and num_labels != len(labels):
         raise ValueError(f"num_labels is {num_labels} but id2label names {len(labels)} labels")
     return dict(sorted(labels.items()))
+
+
+def _label_id(value: Any) -> int:
+    """The number of a label, which JSON turns into text when it is a key."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"id2label must number the labels 0, 1, 2 …, not {value!r}") from None
 
 
 def _refuse_other_models(values: Mapping[str, Any]) -> None:

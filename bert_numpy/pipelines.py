@@ -51,7 +51,7 @@ def check_finite(outputs: np.ndarray) -> np.ndarray:
 
 
 class FillMask:
-    """Guess the words that [MASK] stands for.
+    """Guess the words that [MASK] stands for.  The model is put into eval mode.
 
     Examples
     --------
@@ -62,7 +62,9 @@ class FillMask:
     """
 
     def __init__(self, model: BertForMaskedLM, tokenizer: BertTokenizer) -> None:
-        self.model = model
+        if tokenizer.mask_token is None:
+            raise ValueError("the tokenizer has no mask_token, so there is nothing to fill")
+        self.model = model.eval()
         self.tokenizer = tokenizer
 
     @classmethod
@@ -80,7 +82,7 @@ class FillMask:
         if model.fit_weights(tensors, str(folder)).new:
             raise CheckpointError(f"{folder} has no MLM head, so it cannot fill masks; use a BertForMaskedLM")
         model.load_weights(tensors, str(folder))
-        return cls(model.eval(), load_tokenizer(folder, model.config.vocab_size))
+        return cls(model, load_tokenizer(folder, model.config.vocab_size))
 
     def __call__(self, text: str, top_k: int = 5) -> list[Any]:
         """The likeliest words for each [MASK] of a text, the likeliest first.
@@ -131,6 +133,8 @@ class FillMask:
 class Embedder:
     """One vector for each text: the mean of the hidden states of its tokens, or that of [CLS].
 
+    The model is put into eval mode.
+
     Examples
     --------
     >>> embed = Embedder.from_pretrained("tiny-random", normalize=True)
@@ -152,7 +156,7 @@ class Embedder:
         longest = model.config.max_position_embeddings
         if max_length is not None and not 3 <= max_length <= longest:
             raise ValueError(f"max_length {max_length} must lie between 3 and max_position_embeddings {longest}")
-        self.model = model
+        self.model = model.eval()
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.normalize = normalize
@@ -176,9 +180,12 @@ class Embedder:
         folder = find_model(name)
         settings = sentence_settings(folder)
         model = BertModel.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder, model.config.vocab_size)
+        if settings.get("do_lower_case") and not tokenizer.do_lower_case:
+            raise ValueError(f"{folder}: sentence_bert_config.json asks for lower case, but the tokenizer keeps case")
         return cls(
             model,
-            load_tokenizer(folder, model.config.vocab_size),
+            tokenizer,
             settings.get("pooling", "mean") if pooling is None else pooling,
             settings.get("normalize", False) if normalize is None else normalize,
             settings.get("max_length") if max_length is None else max_length,
@@ -228,7 +235,7 @@ def sentence_settings(folder: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        `pooling`, `normalize` and `max_length`, as far as the folder says.
+        `pooling`, `normalize`, `max_length` and `do_lower_case`, as far as the folder says.
 
     Raises
     ------
@@ -251,6 +258,7 @@ def sentence_settings(folder: str | Path) -> dict[str, Any]:
             )
     path = folder / "sentence_bert_config.json"
     if path.exists():
+        settings["do_lower_case"] = bool(_read_json(path, dict).get("do_lower_case"))
         max_length = _read_json(path, dict).get("max_seq_length")
         if max_length is not None and (not isinstance(max_length, int) or max_length < 3):
             raise ValueError(f"{path}: max_seq_length must be a whole number from 3 or null, not {max_length!r}")

@@ -72,6 +72,13 @@ REFUSED = {
     "padding id": ({"pad_token_id": 30522}, "pad_token_id must be an id from 0 to 30521 or null, not 30522"),
     "problem": ({"problem_type": "ranking"}, "problem_type 'ranking' is not supported"),
     "labels with a gap": ({"id2label": {0: "a", 2: "b"}}, "id2label must number the labels 0, 1, 2"),
+    "labels in a list": ({"id2label": ["a", "b"]}, r"id2label must be a mapping, not \['a', 'b'\]"),
+    "a label twice": ({"label2id": {"a": 0, "b": 0}}, "id2label must number the labels 0, 1, 2"),
+    "a number twice": ({"id2label": {0: "x", "0": "y"}}, "id2label must number the labels 0, 1, 2"),
+    "a label that is no text": ({"id2label": {0: None}}, "the labels must be text"),
+    "a word for a number": ({"id2label": {"one": "a"}}, "id2label must number the labels 0, 1, 2 …, not 'one'"),
+    "maps that disagree": ({"id2label": {0: "a", 1: "b"}, "label2id": {"b": 0, "a": 1}}, "contradict each other"),
+    "a number beyond floats": ({"layer_norm_eps": 10**400}, "layer_norm_eps must be a number, positive and finite"),
     "labels against count": ({"id2label": {0: "a"}, "num_labels": 2}, "num_labels is 2 but id2label names 1"),
     "another model": ({"model_type": "roberta"}, "model_type is 'roberta'; this package holds BERT only"),
     "decoder": ({"is_decoder": True}, "is_decoder is True; BERT here is an encoder only"),
@@ -126,6 +133,26 @@ def test_a_byte_order_mark_and_a_missing_epsilon_are_fine(tmp_path):
     google = {name: value for name, value in GOOD.items() if name != "layer_norm_eps"}
     (tmp_path / "bert_config.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(google).encode())
     assert BertConfig.from_pretrained(tmp_path).layer_norm_eps == 1e-12
+
+
+def test_saving_is_all_or_nothing(tmp_path, monkeypatch):
+    BertConfig(vocab_size=5).save_pretrained(tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fails)
+    with pytest.raises(OSError, match="No space left"):
+        BertConfig(vocab_size=6).save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_dictionary_that_was_handed_out_is_not_the_configuration():
+    config = BertConfig(num_labels=2)
+    config.to_dict()["id2label"][0] = "other"
+    assert config.id2label[0] == "LABEL_0"
 
 
 def test_missing_files_are_named(tmp_path):

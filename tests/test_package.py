@@ -71,3 +71,8 @@ def test_an_installed_wheel_finds_the_weights_that_ship(tmp_path):
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "880 of 880 arrays equal" in done.stdout
+
+
+def test_the_citation_names_the_version():
+    citation = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {bert_numpy.__version__}\n" in citation

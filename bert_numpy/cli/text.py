@@ -117,6 +117,7 @@ def add_embed(commands: Any) -> None:
 
 
 def run_embed(options: argparse.Namespace) -> int:
+    from ..checkpoints.files import replacing
     from ..configuration import BertConfig
     from ..hub import find_model
     from ..pipelines import Embedder
@@ -141,9 +142,10 @@ def run_embed(options: argparse.Namespace) -> int:
             numbers = [round(float(x), 8) for x in vector]
             print(json.dumps({"text": text, "embedding": numbers} if options.json else numbers, ensure_ascii=False))
         return 0
-    if output.suffix == ".npy":
-        np.save(output, vectors)
-    else:
-        output.write_text(json.dumps(vectors.tolist()) + "\n", encoding="utf-8")
+    with replacing(output) as file:
+        if output.suffix == ".npy":
+            np.save(file, vectors)
+        else:
+            file.write(json.dumps(vectors.tolist()).encode() + b"\n")
     print(f"{len(vectors)} vectors of size {vectors.shape[1]} written to {output}", file=sys.stderr)
     return 0

@@ -22,7 +22,7 @@ from ..nn.layers import Activation, Dropout, Embedding, LayerNorm, Linear
 from ..nn.module import Module
 from .encoder import BertEncoder
 from .inputs import check_inputs
-from .outputs import BaseModelOutputWithPooling, as_gradients
+from .outputs import BaseModelOutputWithPooling
 from .pretrained import BertPreTrainedModel
 
 
@@ -96,11 +96,8 @@ class BertModel(BertPreTrainedModel):
     config : BertConfig
     add_pooling_layer : bool
         Whether to compute `pooler_output`.
-    dtype : float32 or float64
-    rng : np.random.Generator, seed or None
-        For fresh weights and for dropout; None draws a seed from the operating system.
-    init_weights : bool
-        False leaves the weights at 0, to be loaded.
+    dtype, rng, init_weights
+        See `BertPreTrainedModel`.
 
     Examples
     --------
@@ -120,12 +117,13 @@ class BertModel(BertPreTrainedModel):
         rng: np.random.Generator | int | None = None,
         init_weights: bool = True,
     ) -> None:
-        super().__init__(config, dtype, rng)
-        self.embeddings = BertEmbeddings(config, dtype, self.rng)
-        self.encoder = BertEncoder(config, dtype, self.rng)
-        self.pooler = BertPooler(config, dtype) if add_pooling_layer else None
-        if init_weights:
-            self.init_weights()
+        self.add_pooling_layer = add_pooling_layer
+        super().__init__(config, dtype=dtype, rng=rng, init_weights=init_weights)
+
+    def _build(self, dtype: np.dtype) -> None:
+        self.embeddings = BertEmbeddings(self.config, dtype, self.rng)
+        self.encoder = BertEncoder(self.config, dtype, self.rng)
+        self.pooler = BertPooler(self.config, dtype) if self.add_pooling_layer else None
 
     def forward(
         self,
@@ -187,7 +185,7 @@ class BertModel(BertPreTrainedModel):
         if self.pooler is not None:
             pooler_output, pooler_cache = self.pooler.forward(hidden_states)
         outputs = BaseModelOutputWithPooling(hidden_states, pooler_output, all_hidden_states, attentions)
-        cache = self._pack(embeddings_cache, encoder_cache, pooler_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, embeddings_cache, encoder_cache, pooler_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
@@ -205,9 +203,8 @@ class BertModel(BertPreTrainedModel):
         RuntimeError
             If the cache has been used already, or nothing was kept in it.
         """
-        embeddings_cache, encoder_cache, pooler_cache, shapes = self._unpack(cache)
-        doutputs = as_gradients(doutputs, shapes, self.dtype)
-        dhidden_states = np.zeros(shapes.last_hidden_state, self.dtype)
+        doutputs, (embeddings_cache, encoder_cache, pooler_cache) = self._open(doutputs, cache)
+        dhidden_states = np.zeros(cache.shapes.last_hidden_state, self.dtype)
         if doutputs.last_hidden_state is not None:
             dhidden_states += doutputs.last_hidden_state
         if doutputs.pooler_output is not None and self.pooler is not None:

@@ -72,10 +72,11 @@ class BertSelfAttention(Module):
         dquery, dkey, dvalue = F.scaled_dot_product_attention_backward(
             self._split_heads(dcontext), dprobs, attention_cache
         )
-        dhidden_states = self.query.backward(self._merge_heads(dquery), query_cache)
-        dhidden_states += self.key.backward(self._merge_heads(dkey), key_cache)
-        dhidden_states += self.value.backward(self._merge_heads(dvalue), value_cache)
-        return dhidden_states
+        return (
+            self.query.backward(self._merge_heads(dquery), query_cache)
+            + self.key.backward(self._merge_heads(dkey), key_cache)
+            + self.value.backward(self._merge_heads(dvalue), value_cache)
+        )
 
 
 class BertOutput(Module):
@@ -201,7 +202,7 @@ class BertEncoder(Module):
                 kept.append(cache)
             else:
                 if cache_policy == "recompute":
-                    kept.append((hidden_states, self.rng.bit_generator.state))
+                    kept.append((hidden_states, self.rng.bit_generator.state, layer.training))
                 hidden_states, probs = layer.forward(hidden_states, attention_mask)[0]
             if output_hidden_states:
                 all_hidden_states.append(hidden_states)
@@ -253,12 +254,13 @@ class BertEncoder(Module):
         return dhidden_states
 
     def _forward_again(
-        self, i: int, attention_mask: np.ndarray | None, hidden_states: np.ndarray, rng_state: Any
+        self, i: int, attention_mask: np.ndarray | None, hidden_states: np.ndarray, rng_state: Any, training: bool
     ) -> Cache:
-        """The cache of layer i once more, with the same elements dropped as the first time."""
-        rng_state_now = self.rng.bit_generator.state
+        """The cache of layer i once more, in the mode of the first time and with the same elements dropped."""
+        rng_state_now, training_now = self.rng.bit_generator.state, self.layer[i].training
         self.rng.bit_generator.state = rng_state
-        _, cache = self.layer[i].forward(hidden_states, attention_mask)
+        _, cache = self.layer[i].train(training).forward(hidden_states, attention_mask)
+        self.layer[i].train(training_now)
         self.rng.bit_generator.state = rng_state_now
         return cache
 

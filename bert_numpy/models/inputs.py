@@ -53,7 +53,7 @@ def check_inputs(
             hint = hint if len(shape) == 1 else ""
             raise ValueError(f"input_ids has shape {shape}, expected (batch, sequence){hint}")
     else:
-        inputs_embeds = np.asarray(inputs_embeds).astype(dtype, copy=False)
+        inputs_embeds = as_array("inputs_embeds", inputs_embeds).astype(dtype, copy=False)
         shape = inputs_embeds.shape[:-1]
         if inputs_embeds.ndim != 3 or inputs_embeds.shape[-1] != config.hidden_size:
             raise ValueError(
@@ -111,7 +111,7 @@ def as_ids(name: str, values: Any, size: int, size_name: str, ignore: int | None
         raise ValueError(
             f"{name}{list(where)} is {ids[where]}; ids must lie between 0 and {size - 1} ({size_name} {size}){also}"
         )
-    return ids.astype(np.int64, copy=False)
+    return ids.astype(np.int64)  # a copy: the caller may fill his array anew before backward
 
 
 def additive_mask(attention_mask: Any, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray | None:
@@ -151,6 +151,6 @@ def additive_mask(attention_mask: Any, shape: tuple[int, int], dtype: np.dtype) 
         warnings.warn(
             f"sequence {empty[0]} of the batch is all padding (attention_mask 0 throughout): its outputs mean "
             "nothing; drop it from the batch",
-            stacklevel=2,
+            stacklevel=5,
         )
     return hidden.reshape(B, 1, -1, S).astype(dtype) * np.finfo(dtype).min  # (B, 1, 1 or S, S)

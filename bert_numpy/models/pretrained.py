@@ -20,6 +20,7 @@ from ..checkpoints import CheckpointError, key_mapping, load_checkpoint, safeten
 from ..configuration import BertConfig
 from ..hub import find_model
 from ..nn.module import Module, summarize
+from .outputs import ModelOutput, as_gradients
 
 _BACKBONE = ("embeddings.", "encoder.")  # what no model may lack
 _HEADS = ("cls.", "classifier.", "qa_outputs.", "pooler.", "bert.pooler.")  # what a file may hold without need
@@ -35,34 +36,68 @@ class Fit(NamedTuple):
     problems: list[str]  # why the file would be refused
 
 
-class ForwardCache(NamedTuple):
-    """What `forward` of a whole model hands to `backward`."""
+class ForwardCache:
+    """What `forward` of a whole model hands to its `backward`, which can open it once.
 
-    model: str
-    parts: tuple[Any, ...]
+    It is valid until the weights change.  It shares memory with the outputs of forward, so do not write into those
+    before backward has run.
+    """
+
+    def __init__(self, model: str, shapes: ModelOutput, parts: tuple[Any, ...] | None) -> None:
+        self.model = model
+        self.shapes = shapes
+        self.parts = parts
+        self.kept = parts is not None
 
 
 class BertPreTrainedModel(Module):
     """Base of the models: a configuration, one random generator, and the way to and from files."""
 
-    def __init__(self, config: BertConfig, dtype: DTypeLike, rng: np.random.Generator | int | None) -> None:
+    def __init__(
+        self,
+        config: BertConfig,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+        init_weights: bool = True,
+    ) -> None:
+        """Make a model with fresh weights.
+
+        Parameters
+        ----------
+        config : BertConfig
+        dtype : float32 or float64
+        rng : np.random.Generator, seed or None
+            For fresh weights and for dropout; None draws a seed from the operating system.
+        init_weights : bool
+            False leaves the weights at 0, to be loaded.
+        """
         if not isinstance(config, BertConfig):
             raise TypeError(f"config must be a BertConfig, not {config!r}; a saved model is loaded by from_pretrained")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ValueError(f"dtype {np.dtype(dtype)} is not supported; compute in float32 or float64")
         self.config = config
         self.rng = np.random.default_rng(rng)
+        self._build(_compute_dtype(dtype))
+        if init_weights:
+            self.init_weights()
+
+    def _build(self, dtype: np.dtype) -> None:
+        """Make the modules of which this model consists, from `self.config` and `self.rng`."""
+        raise NotImplementedError
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs of `forward`, computed without keeping anything for backward."""
         return self.forward(*args, **{"cache_policy": "drop", **kwargs})[0]
 
-    def _pack(self, *parts: Any) -> ForwardCache:
-        """The cache of a whole model, which its own `backward` alone can open."""
-        return ForwardCache(type(self).__name__, parts)
+    def astype(self, dtype: DTypeLike) -> Any:
+        """A copy in float32 or float64; see `Module.astype`."""
+        return super().astype(_compute_dtype(dtype))
 
-    def _unpack(self, cache: Any) -> tuple[Any, ...]:
-        """The parts of a cache, after a check that it is one."""
+    def _close(self, outputs: ModelOutput, cache_policy: str, *parts: Any) -> ForwardCache:
+        """The cache of a whole model, which only its own `backward` opens."""
+        return ForwardCache(type(self).__name__, outputs.shapes(), None if cache_policy == "drop" else parts)
+
+    def _open(self, doutputs: Any, cache: Any) -> tuple[Any, tuple[Any, ...]]:
+        """(gradients of the outputs, parts of the cache), after every check and before anything is accumulated."""
         name = type(self).__name__
         if not isinstance(cache, ForwardCache):
             raise TypeError(
@@ -71,7 +106,13 @@ class BertPreTrainedModel(Module):
             )
         if cache.model != name:
             raise TypeError(f"the cache comes from a {cache.model}, this model is a {name}")
-        return cache.parts
+        if not cache.kept:
+            raise RuntimeError("nothing was kept for backward; run forward with cache_policy='keep' or 'recompute'")
+        if cache.parts is None:
+            raise RuntimeError("this cache has been used by a backward before; run forward again")
+        gradients = as_gradients(doutputs, cache.shapes, self.dtype)
+        parts, cache.parts = cache.parts, None
+        return gradients, parts
 
     @property
     def dtype(self) -> np.dtype:
@@ -137,15 +178,15 @@ class BertPreTrainedModel(Module):
         folder = find_model(folder)
         config = BertConfig.from_pretrained(folder) if config is None else config
         config = config.changed(**config_changes)
-        model = cls(config, dtype=dtype, rng=rng, init_weights=False)  # type: ignore[call-arg]  # of the subclass
-        info = model.load_weights(load_checkpoint(folder), str(folder), ignore_mismatched_sizes)
+        model = cls(config, dtype=dtype, rng=rng, init_weights=False)
+        info = model._load(load_checkpoint(folder), str(folder), ignore_mismatched_sizes, assign=True)
         model.eval()
         return (model, info) if output_loading_info else model
 
     def load_weights(
         self, tensors: Mapping[str, np.ndarray], source: str = "the weights", ignore_mismatched_sizes: bool = False
     ) -> dict[str, list[str]]:
-        """Take the weights of a checkpoint, under any published form of their names.
+        """Copy in the weights of a checkpoint, under any published form of their names.
 
         Where `load_state_dict` wants exactly the parameters, this maps old names (`gamma`, `beta`), adds or removes
         the prefix `bert.`, leaves heads of other models unused and draws missing heads afresh.
@@ -158,20 +199,26 @@ class BertPreTrainedModel(Module):
         Raises
         ------
         CheckpointError
-            Listing every weight that is missing, unexpected or of another shape; nothing has been loaded then.
+            Listing every weight that is missing, unexpected or of another shape; nothing has been changed then.
         """
+        return self._load(tensors, source, ignore_mismatched_sizes, assign=False)
+
+    def _load(
+        self, tensors: Mapping[str, np.ndarray], source: str, ignore_mismatched_sizes: bool, assign: bool
+    ) -> dict[str, list[str]]:
+        """`load_weights`, which may adopt the arrays: `from_pretrained` alone knows that nobody else has them."""
         fit = self.fit_weights(tensors, source, ignore_mismatched_sizes)
+        own = self.state_dict()
+        try:
+            self.load_state_dict({**fit.tensors, **{name: own[name] for name in fit.new}}, assign=assign)
+        except ValueError as error:
+            hint = "; ignore_mismatched_sizes=True starts a head of another shape afresh" if fit.mismatched else ""
+            raise CheckpointError(f"{source}: {error}{hint}") from None
         if fit.new:
             self.init_weights(fit.new)
             _log("WARNING", f"{type(self).__name__}: newly initialised, train before use: {summarize(fit.new)}")
         if fit.unused:
             _log("INFO", f"{source}: not used by {type(self).__name__}: {summarize(fit.unused)}")
-        own = self.state_dict()
-        try:
-            self.load_state_dict({**fit.tensors, **{name: own[name] for name in fit.new}}, assign=True)
-        except ValueError as error:
-            hint = "; ignore_mismatched_sizes=True starts a head of another shape afresh" if fit.mismatched else ""
-            raise CheckpointError(f"{source}: {error}{hint}") from None
         return {"missing_keys": fit.new, "unexpected_keys": fit.unused, "mismatched_keys": fit.mismatched}
 
     def fit_weights(
@@ -220,6 +267,12 @@ class BertPreTrainedModel(Module):
         safetensors.save_file(self.state_dict(), Path(folder) / "model.safetensors")
         saved = {**self.config.to_dict(), "architectures": [type(self).__name__], "dtype": self.dtype.name}
         BertConfig.from_dict(saved).save_pretrained(folder)
+
+
+def _compute_dtype(dtype: DTypeLike) -> np.dtype:
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype {np.dtype(dtype)} is not supported; compute in float32 or float64")
+    return np.dtype(dtype)
 
 
 def _is_backbone(name: str) -> bool:

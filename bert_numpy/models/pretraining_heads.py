@@ -28,7 +28,6 @@ from .outputs import (
     BertForPreTrainingOutput,
     MaskedLMOutput,
     NextSentencePredictorOutput,
-    as_gradients,
 )
 from .pretrained import BertPreTrainedModel
 
@@ -110,19 +109,9 @@ class BertForPreTraining(BertPreTrainedModel):
     (50,)
     """
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, dtype, rng)
-        self.bert = BertModel(config, dtype=dtype, rng=self.rng, init_weights=False)
-        self.cls = BertPreTrainingHeads(config, dtype, self.bert.embeddings.word_embeddings, True)
-        if init_weights:
-            self.init_weights()
+    def _build(self, dtype: np.dtype) -> None:
+        self.bert = BertModel(self.config, dtype=dtype, rng=self.rng, init_weights=False)
+        self.cls = BertPreTrainingHeads(self.config, dtype, self.bert.embeddings.word_embeddings, True)
 
     def forward(
         self,
@@ -159,13 +148,12 @@ class BertForPreTraining(BertPreTrainedModel):
         nsp_loss, nsp_loss_cache = cross_entropy("next_sentence_label", nsp_logits, next_sentence_label)
         loss = add(mlm_loss, nsp_loss)
         outputs = BertForPreTrainingOutput(loss, logits, nsp_logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache, shapes = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache) = self._open(doutputs, cache)
         # loss = mlm_loss + nsp_loss
         dlogits = add(d.prediction_logits, dcross_entropy(d.loss, mlm_loss_cache))
         dnsp_logits = add(d.seq_relationship_logits, dcross_entropy(d.loss, nsp_loss_cache))
@@ -181,19 +169,9 @@ class BertForPreTraining(BertPreTrainedModel):
 class BertForMaskedLM(BertPreTrainedModel):
     """Masked language modelling; no pooler."""
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, dtype, rng)
-        self.bert = BertModel(config, False, dtype=dtype, rng=self.rng, init_weights=False)
-        self.cls = BertPreTrainingHeads(config, dtype, self.bert.embeddings.word_embeddings, False)
-        if init_weights:
-            self.init_weights()
+    def _build(self, dtype: np.dtype) -> None:
+        self.bert = BertModel(self.config, False, dtype=dtype, rng=self.rng, init_weights=False)
+        self.cls = BertPreTrainingHeads(self.config, dtype, self.bert.embeddings.word_embeddings, False)
 
     def forward(
         self,
@@ -217,13 +195,12 @@ class BertForMaskedLM(BertPreTrainedModel):
         logits, mlm_cache = self.cls.predictions.forward(bert.last_hidden_state)  # (B, S, V)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = MaskedLMOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, mlm_cache, loss_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, bert_cache, mlm_cache, loss_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, mlm_cache, loss_cache, shapes = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, mlm_cache, loss_cache) = self._open(doutputs, cache)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dhidden = through(self.cls.predictions.backward, dlogits, mlm_cache)
         return self.bert.backward(BaseModelOutputWithPooling(dhidden, None, d.hidden_states, d.attentions), bert_cache)
@@ -232,19 +209,9 @@ class BertForMaskedLM(BertPreTrainedModel):
 class BertForNextSentencePrediction(BertPreTrainedModel):
     """Does sentence B follow sentence A?  Logit 0: it does; logit 1: it is a random one."""
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, dtype, rng)
-        self.bert = BertModel(config, dtype=dtype, rng=self.rng, init_weights=False)
-        self.cls = BertPreTrainingHeads(config, dtype, None, True)
-        if init_weights:
-            self.init_weights()
+    def _build(self, dtype: np.dtype) -> None:
+        self.bert = BertModel(self.config, dtype=dtype, rng=self.rng, init_weights=False)
+        self.cls = BertPreTrainingHeads(self.config, dtype, None, True)
 
     def forward(
         self,
@@ -268,13 +235,12 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         logits, nsp_cache = self.cls.seq_relationship.forward(bert.pooler_output)  # (B, 2)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = NextSentencePredictorOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, nsp_cache, loss_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, bert_cache, nsp_cache, loss_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, nsp_cache, loss_cache, shapes = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, nsp_cache, loss_cache) = self._open(doutputs, cache)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dpooled = through(self.cls.seq_relationship.backward, dlogits, nsp_cache)
         return self.bert.backward(BaseModelOutputWithPooling(None, dpooled, d.hidden_states, d.attentions), bert_cache)

@@ -17,9 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from ..configuration import BertConfig
 from ..nn import functional as F
 from ..nn.functional import Cache
 from ..nn.layers import Dropout, Linear
@@ -32,7 +30,6 @@ from .outputs import (
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
-    as_gradients,
 )
 from .pretrained import BertPreTrainedModel
 
@@ -40,22 +37,12 @@ from .pretrained import BertPreTrainedModel
 class _Classifier(BertPreTrainedModel):
     """What the classifiers share: dropout, then a linear layer, on the pooled output or on every hidden state."""
 
-    def __init__(
-        self,
-        config: BertConfig,
-        add_pooling_layer: bool,
-        num_outputs: int,
-        dtype: DTypeLike,
-        rng: np.random.Generator | int | None,
-        init_weights: bool,
-    ) -> None:
-        super().__init__(config, dtype, rng)
+    def _build_classifier(self, add_pooling_layer: bool, num_outputs: int, dtype: np.dtype) -> None:
+        config = self.config
         p = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
         self.bert = BertModel(config, add_pooling_layer, dtype=dtype, rng=self.rng, init_weights=False)
         self.dropout = Dropout(p, self.rng)
         self.classifier = Linear(config.hidden_size, num_outputs, dtype)
-        if init_weights:
-            self.init_weights()
 
     def _classify(self, x: np.ndarray) -> tuple[np.ndarray, Cache]:
         h, dropout_cache = self.dropout.forward(x)
@@ -75,21 +62,15 @@ class BertForSequenceClassification(_Classifier):
 
     Examples
     --------
+    >>> from bert_numpy import BertConfig
     >>> model = BertForSequenceClassification(BertConfig.preset("tiny", vocab_size=50, num_labels=3), rng=0).eval()
     >>> outputs = model(np.array([[2, 7, 3]]), labels=np.array([2]))
     >>> outputs.logits.shape
     (1, 3)
     """
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, True, config.num_labels, dtype, rng, init_weights)
+    def _build(self, dtype: np.dtype) -> None:
+        self._build_classifier(True, self.config.num_labels, dtype)
 
     def forward(
         self,
@@ -119,7 +100,7 @@ class BertForSequenceClassification(_Classifier):
         logits, classifier_cache = self._classify(bert.pooler_output)  # (B, num_labels)
         loss, loss_backward, loss_cache = self._loss(logits, labels)
         outputs = SequenceClassifierOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, classifier_cache, loss_backward, loss_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, bert_cache, classifier_cache, loss_backward, loss_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def _loss(self, logits: np.ndarray, labels: Any) -> tuple[Any, Callable[..., Any] | None, Cache]:
@@ -127,14 +108,11 @@ class BertForSequenceClassification(_Classifier):
         if labels is None:
             return None, None, None
         labels = as_array("labels", labels)
-        problem_type = self.config.problem_type
-        if problem_type is None:
-            one_of_several = "single" if labels.dtype.kind in "iu" else "multi"
-            problem_type = "regression" if self.config.num_labels == 1 else f"{one_of_several}_label_classification"
+        problem_type = self.config.problem_type or self._problem_type(labels)
         if problem_type == "single_label_classification":
             loss, cache = cross_entropy("labels", logits, labels)
             return loss, F.cross_entropy_backward, cache
-        if labels.size != logits.size or labels.dtype.kind not in "iufb":
+        if labels.shape != logits.shape and (labels.shape, logits.shape[1:]) != (logits.shape[:1], (1,)):
             raise ValueError(
                 f"labels are {labels.dtype} of shape {labels.shape}; {problem_type} needs numbers of shape "
                 f"{logits.shape}, one label of several needs integers of shape {logits.shape[:1]}"
@@ -143,13 +121,20 @@ class BertForSequenceClassification(_Classifier):
         if problem_type == "regression":
             loss, cache = F.mse_loss_forward(logits, targets)
             return loss, F.mse_loss_backward, cache
+        if not ((targets >= 0) & (targets <= 1)).all():
+            raise ValueError("labels of several at once must lie between 0 (absent) and 1 (present)")
         loss, cache = F.binary_cross_entropy_with_logits_forward(logits, targets)
         return loss, F.binary_cross_entropy_with_logits_backward, cache
 
+    def _problem_type(self, labels: np.ndarray) -> str:
+        """What the labels mean where the configuration does not say."""
+        if self.config.num_labels == 1:
+            return "regression"
+        return "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification"
+
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, classifier_cache, loss_backward, loss_cache, shapes = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, classifier_cache, loss_backward, loss_cache) = self._open(doutputs, cache)
         dlogits = d.logits
         if d.loss is not None and loss_backward is not None:
             dlogits = add(dlogits, loss_backward(d.loss, loss_cache))
@@ -160,15 +145,8 @@ class BertForSequenceClassification(_Classifier):
 class BertForTokenClassification(_Classifier):
     """A label for every token: named entities, parts of speech; no pooler."""
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, False, config.num_labels, dtype, rng, init_weights)
+    def _build(self, dtype: np.dtype) -> None:
+        self._build_classifier(False, self.config.num_labels, dtype)
 
     def forward(
         self,
@@ -192,13 +170,12 @@ class BertForTokenClassification(_Classifier):
         logits, classifier_cache = self._classify(bert.last_hidden_state)  # (B, S, num_labels)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = TokenClassifierOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, classifier_cache, loss_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, bert_cache, classifier_cache, loss_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, classifier_cache, loss_cache, shapes = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, classifier_cache, loss_cache) = self._open(doutputs, cache)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dhidden = through(self._classify_backward, dlogits, classifier_cache)
         return self.bert.backward(BaseModelOutputWithPooling(dhidden, None, d.hidden_states, d.attentions), bert_cache)
@@ -207,15 +184,8 @@ class BertForTokenClassification(_Classifier):
 class BertForMultipleChoice(_Classifier):
     """Which of several texts?  Inputs of shape (B, choices, S); each text is scored alone, softmax is over choices."""
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, True, 1, dtype, rng, init_weights)
+    def _build(self, dtype: np.dtype) -> None:
+        self._build_classifier(True, 1, dtype)
 
     def forward(
         self,
@@ -257,13 +227,12 @@ class BertForMultipleChoice(_Classifier):
         logits = scores.reshape(-1, num_choices)  # (B, choices)
         loss, loss_cache = cross_entropy("labels", logits, labels)
         outputs = MultipleChoiceModelOutput(loss, logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, classifier_cache, loss_cache, outputs.shapes(), shape[:3])
+        cache = self._close(outputs, cache_policy, bert_cache, classifier_cache, loss_cache, shape[:3])
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; returns the gradient of the word vectors, (B, choices, S, H)."""
-        bert_cache, classifier_cache, loss_cache, shapes, input_shape = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, classifier_cache, loss_cache, input_shape) = self._open(doutputs, cache)
         dlogits = add(d.logits, dcross_entropy(d.loss, loss_cache))
         dscores = None if dlogits is None else dlogits.reshape(-1, 1)
         dpooled = through(self._classify_backward, dscores, classifier_cache)
@@ -274,20 +243,10 @@ class BertForMultipleChoice(_Classifier):
 class BertForQuestionAnswering(BertPreTrainedModel):
     """Where in the text does the answer start and end?  Two logits for every token; no pooler."""
 
-    def __init__(
-        self,
-        config: BertConfig,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-        init_weights: bool = True,
-    ) -> None:
-        super().__init__(config, dtype, rng)
-        self.config = config = config.changed(num_labels=2)  # start and end, whatever else it was made for
-        self.bert = BertModel(config, False, dtype=dtype, rng=self.rng, init_weights=False)
-        self.qa_outputs = Linear(config.hidden_size, 2, dtype)
-        if init_weights:
-            self.init_weights()
+    def _build(self, dtype: np.dtype) -> None:
+        self.config = self.config.changed(num_labels=2)  # start and end, whatever else it was made for
+        self.bert = BertModel(self.config, False, dtype=dtype, rng=self.rng, init_weights=False)
+        self.qa_outputs = Linear(self.config.hidden_size, 2, dtype)
 
     def forward(
         self,
@@ -323,13 +282,12 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             end_loss, end_cache = span_cross_entropy("end_positions", end_logits, end_positions)
             loss = (start_loss + end_loss) * logits.dtype.type(0.5)
         outputs = QuestionAnsweringModelOutput(loss, start_logits, end_logits, bert.hidden_states, bert.attentions)
-        cache = self._pack(bert_cache, qa_cache, start_cache, end_cache, outputs.shapes())
+        cache = self._close(outputs, cache_policy, bert_cache, qa_cache, start_cache, end_cache)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """See `BertModel.backward`; a number is the gradient of the loss."""
-        bert_cache, qa_cache, start_cache, end_cache, shapes = self._unpack(cache)
-        d = as_gradients(doutputs, shapes, self.dtype)
+        d, (bert_cache, qa_cache, start_cache, end_cache) = self._open(doutputs, cache)
         # loss = (start_loss + end_loss) / 2
         dhalf = None if d.loss is None else 0.5 * float(d.loss)
         dstart = add(d.start_logits, dcross_entropy(dhalf, start_cache))

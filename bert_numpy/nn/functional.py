@@ -4,15 +4,15 @@
     dx, *dparameters = op_backward(dy, cache)
 
 ``dfoo`` is the gradient of the loss with respect to ``foo`` and has the shape of ``foo``.  No function writes into an
-array that it was given, keeps any state, or changes the dtype.  Each backward quotes, as a comment, the forward line
-that it differentiates.
+array that it was given, keeps any state, or changes the dtype (of arrays with at least one axis).  Each backward
+quotes, as a comment, the forward line that it differentiates.
 
 Axes:  B batch        S sequence      H hidden size          A heads     D = H/A head size
        I intermediate size            V vocabulary           L layers    (H, A, L are the paper's letters)
        (..., H) means: any leading axes.
 
 Here: linear, embedding, layer norm, dropout, the activations, softmax, attention and the losses.
-Not here: checks of the inputs (`models/bert.py`), parameters (`module.py`).  Read next: `module.py`, `layers.py`.
+Not here: checks of the inputs (`models/inputs.py`), parameters (`module.py`).  Read next: `module.py`, `layers.py`.
 
 Papers: BERT (Devlin et al. 2018, arXiv 1810.04805); attention (Vaswani et al. 2017, arXiv 1706.03762, section 3.2);
 layer normalization (Ba et al. 2016, arXiv 1607.06450); GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415).
@@ -180,8 +180,10 @@ def dropout_forward(x: np.ndarray, p: float, rng: np.random.Generator | None) ->
     y : ndarray of the shape of `x`
     cache : for `dropout_backward`
     """
-    if p == 0 or rng is None:
+    if p == 0:
         return x, None
+    if rng is None:
+        raise ValueError(f"dropout with probability {p} needs a generator; pass rng")
     kept = rng.random(x.shape, dtype=np.float32) >= p
     y = x * kept
     y *= 1 / (1 - p)

@@ -43,7 +43,9 @@ class Parameter:
         self.grad: np.ndarray | None = None
 
     def accumulate(self, grad: np.ndarray) -> None:
-        """Add `grad` to what is there; the sum lives in an array that the parameter owns."""
+        """Add `grad`, which has the shape of `data`, to what is there; the sum lives in an array of the parameter's."""
+        if np.shape(grad) != self.data.shape:
+            raise ValueError(f"a gradient of shape {np.shape(grad)} cannot be that of a parameter of {self.data.shape}")
         if self.grad is None:
             self.grad = np.array(grad, dtype=self.data.dtype)
         else:
@@ -183,18 +185,22 @@ class Module:
             been loaded then.
         """
         problems, found = self.match(state_dict)
-        for name, twin in found.values():
-            if twin is not None and not np.array_equal(state_dict[twin], state_dict[name]):
-                problems.append(f"{name} and {twin} are one tied parameter here but differ")
+        for names in found.values():
+            first = state_dict[names[0]]
+            if first.dtype.kind not in "iuf":
+                problems.append(f"{names[0]} holds {first.dtype}, expected numbers")
+            for twin in names[1:]:
+                if not np.array_equal(state_dict[twin], first, equal_nan=True):
+                    problems.append(f"{names[0]} and {twin} are one tied parameter here but differ")
         if problems:
             raise ValueError(f"cannot load into {type(self).__name__}: {summarize(problems)}")
-        for parameter, (name, _) in found.items():
-            if not assign:
-                parameter.data[...] = state_dict[name]
-            else:
+        for parameter, (name, *_) in found.items():
+            if assign:
                 parameter.data = state_dict[name].astype(parameter.dtype, copy=False)
+            else:
+                parameter.data[...] = state_dict[name]
 
-    def match(self, tensors: Mapping[str, Any]) -> tuple[list[str], dict[Parameter, tuple[str, str | None]]]:
+    def match(self, tensors: Mapping[str, Any]) -> tuple[list[str], dict[Parameter, list[str]]]:
         """Compare names and shapes, without looking at any value.
 
         Parameters
@@ -206,22 +212,22 @@ class Module:
         problems : list of str
             What is missing, of another shape, and unexpected.
         found : dict
-            Parameter -> (its name in `tensors`, the other name of a tied one that stands there twice, or None).
+            Parameter -> its names in `tensors`; a tied one may stand there more than once.
         """
         places_of: dict[Parameter, list[str]] = {}
         for path, parameter in self.named_places():
             places_of.setdefault(parameter, []).append(path)
         problems: list[str] = []
-        found: dict[Parameter, tuple[str, str | None]] = {}
+        found: dict[Parameter, list[str]] = {}
         for parameter, places in places_of.items():
-            given = [place for place in places if place in tensors]
-            if not given:
+            names = [place for place in places if place in tensors]
+            if not names:
                 problems.append(f"missing {places[0]} {parameter.shape}")
                 continue
-            found[parameter] = given[0], given[1] if len(given) > 1 else None
-            shape = tuple(tensors[given[0]].shape)
+            found[parameter] = names
+            shape = tuple(tensors[names[0]].shape)
             if shape != parameter.shape:
-                problems.append(f"{given[0]} has shape {shape}, expected {parameter.shape}")
+                problems.append(f"{names[0]} has shape {shape}, expected {parameter.shape}")
         known = {place for places in places_of.values() for place in places}
         problems += [f"unexpected {name}" for name in tensors if name not in known]
         return problems, found

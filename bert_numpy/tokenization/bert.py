@@ -438,6 +438,7 @@ class BertTokenizer(TokenVocabulary):
             "padding_side": self.padding_side,
             "truncation_side": self.truncation_side,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            "split_special_tokens": self.split_special_tokens and self.mode != "google",
             "tokenizer_class": "BertTokenizer",
         }
         settings["max_input_chars_per_word"] = self._wordpiece.max_input_chars_per_word

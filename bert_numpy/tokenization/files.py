@@ -9,6 +9,7 @@ its name, because a tokenizer that is almost right gives ids that are quietly wr
 
 from __future__ import annotations
 
+import collections
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,9 @@ _SETTINGS = {
     "padding_side": str,
     "truncation_side": str,
     "clean_up_tokenization_spaces": bool,
+    "split_special_tokens": bool,
 }
+_KINDS = {**_SETTINGS, **dict.fromkeys(ROLES, str), "max_input_chars_per_word": int}
 
 
 class TokenizerFiles(NamedTuple):
@@ -83,11 +86,20 @@ def read_tokenizer_files(path: Path) -> TokenizerFiles:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not JSON in UTF-8 ({error}); download or save it again") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}; a JSON object is wanted")
+    return content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different; of two equal tokens, the id of one would be lost."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counts = collections.Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} stands there twice")
     return content
 
 
@@ -105,8 +117,7 @@ def _read_settings(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, kinds in _SETTINGS.items():
         if key in content:
-            if not isinstance(content[key], kinds):  # type: ignore[arg-type]
-                raise ValueError(f"{path}: field {key!r} is {content[key]!r}; another kind of value is wanted")
+            _check_kind(path, key, content[key], kinds)
             settings[key] = content[key]
     for key in ROLES:
         token = content.get(key)
@@ -117,6 +128,11 @@ def _read_settings(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"{path}: field {key!r} is {token!r}; a string or an object with 'content' is wanted")
             settings[key] = token
     return settings
+
+
+def _check_kind(path: Path, key: str, value: Any, kinds: Any) -> None:
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is int):
+        raise ValueError(f"{path}: field {key!r} is {value!r}; another kind of value is wanted")
 
 
 def _read_tokenizer_json(path: Path) -> TokenizerFiles:
@@ -155,6 +171,8 @@ def _interpret(path: Path, content: Mapping[str, Any]) -> TokenizerFiles:
     if content.get("padding"):
         settings["padding_side"] = content["padding"].get("direction", "Right").lower()
         settings["pad_token"] = content["padding"].get("pad_token", "[PAD]")
+    for key, value in settings.items():
+        _check_kind(path, key, value, _KINDS[key])
     return TokenizerFiles(tokens, settings, _read_added_tokens(path, content))
 
 
@@ -207,6 +225,8 @@ def _read_added_tokens(path: Path, content: Mapping[str, Any]) -> dict[str, int]
                 f"{path}: added token {token['content']!r} has {unusual[0]}=true, which this package does not do; "
                 "save the tokenizer with that flag off"
             )
+        _check_kind(path, "the content of an added token", token["content"], str)
+        _check_kind(path, f"the id of the added token {token['content']!r}", token["id"], int)
         added[token["content"]] = token["id"]
     return added
 

@@ -1,6 +1,7 @@
 """The command line as its users call it: output, exit codes, and one line for every mistake."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -284,7 +285,7 @@ def test_a_line_that_is_not_utf_8_is_named(tmp_path):
 
 def test_chinese_survives_an_ascii_locale_and_a_path_with_spaces(model, tmp_path):
     folder = model.rename(tmp_path / "my model 🙂")
-    environment = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = process("tokenize", "--json", "--model", folder, input="语言".encode(), env=environment)
     assert json.loads(done.stdout)["text"] == "语言"
 
@@ -361,7 +362,46 @@ def test_closed_streams_end_without_a_traceback(redirection, code):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there, not bytes")
 def test_an_argument_is_utf_8_in_any_locale():
-    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-m", "bert_numpy", "tokenize", "--json", "Zoë 你好".encode()]
     done = subprocess.run(command, capture_output=True, env=environment)
     assert json.loads(done.stdout)["text"] == "Zoë 你好"
+
+
+def test_a_full_disk_leaves_the_old_vectors_and_names_the_file(tmp_path, capsys, monkeypatch):
+    (tmp_path / "v.npy").write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    code, _, err = run("embed", "a", "--output", tmp_path / "v.npy", capsys=capsys)
+    assert code == 1
+    assert "v.npy" in err
+    assert (tmp_path / "v.npy").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]
+
+
+def test_vectors_are_stored_in_the_dtype_of_the_model(tmp_path, capsys):
+    run("embed", "a", "--output", tmp_path / "v.npy", capsys=capsys)
+    assert np.load(tmp_path / "v.npy").dtype == np.float32
+
+
+def test_an_interrupt_ends_with_130(capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bert_numpy.pipelines.Embedder.__call__", interrupted)
+    code, _, err = run("embed", "a", capsys=capsys)
+    assert (code, err) == (130, "interrupted\n")
+
+
+def test_lower_case_that_the_tokenizer_does_not_do_is_refused(model, capsys):
+    (model / "modules.json").write_text(json.dumps([{"path": "", "type": "x.Transformer"}]))
+    (model / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    assert run("embed", "A", "--model", model, capsys=capsys)[0] == 0
+    settings = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (model / "tokenizer_config.json").write_text(json.dumps({**settings, "do_lower_case": False}))
+    code, _, err = run("embed", "A", "--model", model, capsys=capsys)
+    assert code == 1
+    assert "asks for lower case, but the tokenizer keeps case" in err

@@ -1,6 +1,6 @@
 """Live comparison with transformers and torch: every head, both dtypes, random models, base size, real weights.
 
-The stored numbers (`test_goldens.py`) cover one model; here sizes, masks, activations and options vary.
+The stored numbers (`verify`) cover one model; here sizes, masks, activations and options vary.
 """
 
 import os

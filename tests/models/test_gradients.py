@@ -166,6 +166,90 @@ def test_memory_falls_as_backward_goes_and_a_second_backward_is_refused(make_mod
         model.backward(np.ones_like(outputs.last_hidden_state), cache)
 
 
+def test_a_refused_backward_adds_nothing(make_model, labelled):
+    model = make_model("BertForPreTraining")
+    _, dropped = model.forward(**labelled("BertForPreTraining"), cache_policy="drop")
+    _, kept = model.forward(**labelled("BertForPreTraining"))
+    with pytest.raises(RuntimeError, match="nothing was kept"):
+        model.backward(1.0, dropped)
+    with pytest.raises(ValueError, match="the gradient of prediction_logits has shape"):
+        model.backward({"loss": 1.0, "prediction_logits": np.ones(3)}, kept)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    model.backward(1.0, kept)  # the refusal has not used it up
+    once = {name: gradient.copy() for name, gradient in gradients(model).items()}
+    with pytest.raises(RuntimeError, match="used by a backward before"):
+        model.backward(1.0, kept)
+    assert_equal(gradients(model), once)
+
+
+def test_half_a_cache_is_refused(make_model, batch, rng):
+    """The encoder by itself: a backward that broke off has taken some layers' caches."""
+    encoder = make_model("BertModel").encoder
+    states = rng.normal(size=(1, 4, 32))
+    _, cache = encoder.forward(states, None)
+    cache[0].pop()
+    with pytest.raises(RuntimeError, match="used by a backward before"):
+        encoder.backward(states, None, None, cache)
+
+
+def test_calling_a_model_keeps_nothing(make_model, batch, monkeypatch):
+    model, seen = make_model("BertModel"), []
+    original = model.encoder.forward
+
+    def recording(*arguments):
+        outputs, cache = original(*arguments)
+        seen.append((arguments[-1], cache[0]))
+        return outputs, cache
+
+    monkeypatch.setattr(model.encoder, "forward", recording)
+    model(**batch)
+    assert seen == [("drop", [])]
+
+
+def test_the_mode_may_change_between_a_recomputing_forward_and_its_backward(make_model, labelled):
+    found = []
+    for switch in (False, True):
+        model = make_model("BertForPreTraining").train()
+        _, cache = model.forward(**labelled("BertForPreTraining"), cache_policy="recompute")
+        if switch:
+            model.eval()
+        model.backward(1.0, cache)
+        assert {layer.training for layer in model.bert.encoder.layer} == {not switch}
+        found.append(gradients(model))
+    assert_equal(found[1], found[0])
+
+
+def test_the_arrays_passed_in_may_be_filled_anew_before_backward(make_model, labelled):
+    found = []
+    for overwrite in (False, True):
+        model = make_model("BertForPreTraining")
+        inputs = {name: values.copy() for name, values in labelled("BertForPreTraining").items()}
+        _, cache = model.forward(**inputs)
+        if overwrite:
+            for values in inputs.values():
+                values[...] = 0
+        model.backward(1.0, cache)
+        found.append(gradients(model))
+    assert_equal(found[1], found[0])
+
+
+def test_no_array_that_an_operation_returned_is_written_to(make_model, labelled, monkeypatch):
+    """Whoever replaces an operation may keep what it returns."""
+    model, returned = make_model("BertForPreTraining"), []
+
+    def recording(dy, cache):
+        result = original(dy, cache)
+        returned.extend((array, array.copy()) for array in result)
+        return result
+
+    original = F.linear_backward
+    monkeypatch.setattr(F, "linear_backward", recording)
+    model.backward(1.0, model.forward(**labelled("BertForPreTraining"))[1])
+    assert len(returned) == 3 * (3 * 6 + 4)
+    for array, before in returned:
+        np.testing.assert_array_equal(array, before)
+
+
 def test_what_was_not_kept_cannot_be_used(make_model, batch):
     model = make_model("BertModel")
     outputs, cache = model.forward(**batch, cache_policy="drop")

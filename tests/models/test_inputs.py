@@ -102,6 +102,8 @@ def test_multiple_choice_wants_an_axis_for_the_choices(make_model):
             {"labels": [0.5, 0.5]},
             r"labels are float64 of shape \(2,\); multi_label.* needs numbers of shape \(2, 6\), one label",
         ),
+        ("BertForSequenceClassification", {"labels": np.zeros((6, 2))}, r"labels are float64 of shape \(6, 2\)"),
+        ("BertForSequenceClassification", {"labels": np.full((2, 6), 7.0)}, "must lie between 0 .absent. and 1"),
         ("BertForNextSentencePrediction", {"labels": [0, 2]}, r"labels\[1\] is 2"),
         ("BertForPreTraining", {"next_sentence_label": [0.0, 1.0]}, "next_sentence_label must be integers"),
         (

@@ -219,6 +219,31 @@ def test_missing_folders_files_and_wrong_arguments_are_named(saved, tmp_path):
         BertModel(BertModel.from_pretrained("tiny-random").config, rng=0).save_pretrained(tmp_path / "file")
 
 
+def test_a_refused_load_changes_nothing(make_model):
+    model = make_model("BertForSequenceClassification")
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    damaged = {name: array + 1 for name, array in before.items() if not name.startswith("classifier")}
+    del damaged["bert.encoder.layer.0.attention.self.query.weight"]
+    with pytest.raises(CheckpointError, match=r"missing bert\.encoder\.layer\.0"):
+        model.load_weights(damaged)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_loading_weights_copies_them(make_model):
+    first, second = make_model("BertModel", seed=1), make_model("BertModel", seed=2)
+    second.load_weights(first.state_dict())
+    for name, array in second.state_dict().items():
+        np.testing.assert_array_equal(array, first.state_dict()[name])
+        assert not np.shares_memory(array, first.state_dict()[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int32])
+def test_a_copy_in_a_dtype_that_is_not_computed_in_is_refused(dtype, make_model):
+    with pytest.raises(ValueError, match="is not supported; compute in float32 or float64"):
+        make_model("BertModel").astype(dtype)
+
+
 # ---- memory -----------------------------------------------------------------
 
 

@@ -88,6 +88,26 @@ def test_accumulate_owns_its_buffer():
     np.testing.assert_array_equal(parameter.grad, [2, 2])
 
 
+def test_accumulate_refuses_another_shape():
+    with pytest.raises(ValueError, match=r"a gradient of shape \(1,\) cannot be that of a parameter of \(3,\)"):
+        Parameter(np.zeros(3)).accumulate(np.zeros(1))
+
+
+def test_numpy_sees_the_data_of_a_parameter():
+    parameter = Parameter(np.array([3.0, 4.0]))
+    assert np.linalg.norm(parameter) == 5
+    assert np.asarray(parameter) is parameter.data
+    assert np.array(parameter) is not parameter.data
+
+
+def test_a_module_prints_as_its_tree(net):
+    assert repr(net).splitlines()[:3] == [
+        "TwoLayers",
+        "  scale: Parameter(shape=(3,), dtype=float64)",
+        "  first: Linear",
+    ]
+
+
 def test_train_and_eval_reach_every_module(net):
     assert all(module.training for _, module in net.named_modules())
     assert not any(module.training for _, module in net.eval().named_modules())
@@ -99,7 +119,9 @@ def test_astype_gives_a_copy_that_is_tied_like_the_original(net):
     assert {parameter.dtype for parameter in single.parameters()} == {np.dtype(np.float32)}
     assert {parameter.dtype for parameter in net.parameters()} == {np.dtype(np.float64)}
     assert single.rest[0].weight is single.first.weight
-    single.first.weight.data[...] = 0
+    same = net.astype(np.float64)
+    for copied in (single, same):
+        copied.first.weight.data[...] = 0
     assert net.first.weight.data.any()
 
 
@@ -135,6 +157,19 @@ def test_loading_lists_every_misfit_at_once_and_loads_nothing(net):
     assert "first.weight and rest.0.weight are one tied parameter here but differ" in message
     for name, array in net.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_tied_pair_may_hold_nan_and_text_is_refused(net):
+    state = copy.deepcopy(net.state_dict())
+    state["first.weight"][0, 0] = np.nan
+    state["rest.0.weight"] = state["first.weight"].copy()
+    net.load_state_dict(state)
+    assert np.isnan(net.first.weight.data[0, 0])
+    state["scale"] = np.array(["a", "b", "c"])
+    state["first.bias"] = np.full(3, 9.0)
+    with pytest.raises(ValueError, match="scale holds <U1, expected numbers"):
+        net.load_state_dict(state)
+    assert (net.first.bias.data != 9).all()
 
 
 def test_assigning_adopts_an_array_of_the_same_dtype_and_converts_any_other(net):

@@ -158,3 +158,8 @@ def test_a_pickled_tokenizer_does_the_same() -> None:
     basic = BasicTokenizer(do_lower_case=False, mode="google")
     basic.tokenize("warm é")
     assert pickle.loads(pickle.dumps(basic)).tokenize("\ue000Été") == basic.tokenize("\ue000Été") == ["\ue000Été"]
+
+
+@pytest.mark.parametrize("char", ["\ud800", "\udbff", "\udc00", "\udfff"])
+def test_the_first_and_last_surrogates_vanish(char):
+    assert BasicTokenizer().tokenize(f"a{char}b") == ["ab"]

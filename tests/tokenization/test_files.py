@@ -198,3 +198,55 @@ def test_mode_google_loads_from_the_same_files(tokens: list[str], content: dict[
 def test_importing_reads_no_regex() -> None:
     program = "import sys, bert_numpy.tokenization; sys.exit('regex' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def damaged(folder, change):
+    """A saved tokenizer whose tokenizer.json has been changed."""
+    tokenizer = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "A"])
+    tokenizer.save_pretrained(folder)
+    (folder / "tokenizer_config.json").unlink()
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    change(content)
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda c: c["normalizer"].update(lowercase="false"), "do_lower_case"),
+        (lambda c: c["normalizer"].update(strip_accents=0), "strip_accents"),
+        (lambda c: c["model"].update(max_input_chars_per_word="x"), "max_input_chars_per_word"),
+        (lambda c: c["model"].update(max_input_chars_per_word=True), "max_input_chars_per_word"),
+        (lambda c: c["model"].update(unk_token=None), "unk_token"),
+        (lambda c: c["added_tokens"][0].update(id="0"), "the id of the added token"),
+        (lambda c: c["added_tokens"][0].update(content=None), "the content of an added token"),
+    ],
+)
+def test_a_tokenizer_json_with_values_of_another_kind_is_refused_by_field(change, field, tmp_path):
+    with pytest.raises(ValueError, match=field) as error:
+        BertTokenizer.from_pretrained(damaged(tmp_path, change))
+    assert "tokenizer.json" in str(error.value)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    folder = damaged(tmp_path, lambda content: None)
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (folder / "tokenizer.json").write_text(text.replace('"a": 5', '"a": 5, "a": 7'), encoding="utf-8")
+    with pytest.raises(ValueError, match="the key 'a' stands there twice"):
+        BertTokenizer.from_pretrained(folder)
+
+
+def test_clean_text_of_a_tokenizer_json_is_honoured(tmp_path):
+    folder = damaged(tmp_path, lambda content: content["normalizer"].update(clean_text=False))
+    assert BertTokenizer.from_pretrained(folder).clean_text is False
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_whether_special_tokens_are_split_survives_saving(split, tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
+    tokenizer = BertTokenizer(words, split_special_tokens=split)
+    tokenizer.save_pretrained(tmp_path)
+    again = BertTokenizer.from_pretrained(tmp_path)
+    assert again("[MASK] a")["input_ids"] == tokenizer("[MASK] a")["input_ids"]
+    assert (4 in again("[MASK] a")["input_ids"]) is not split
