@@ -160,6 +160,6 @@ def test_a_pickled_tokenizer_does_the_same() -> None:
     assert pickle.loads(pickle.dumps(basic)).tokenize("\ue000Été") == basic.tokenize("\ue000Été") == ["\ue000Été"]
 
 
-@pytest.mark.parametrize("char", ["\ud800", "\udbff", "\udc00", "\udfff"])
-def test_the_first_and_last_surrogates_vanish(char):
-    assert BasicTokenizer().tokenize(f"a{char}b") == ["ab"]
+@pytest.mark.parametrize("code", [0xD800, 0xDFFF])
+def test_the_first_and_last_surrogates_vanish(code):
+    assert BasicTokenizer().tokenize(f"a{chr(code)}b") == ["ab"]
