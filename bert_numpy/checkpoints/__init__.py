@@ -8,7 +8,7 @@ reader), ``key_mapping`` (from the names in a file to the names of a model).
 :func:`load_checkpoint` here find out for themselves what they are given.
 """
 
-from . import key_mapping, safetensors
+from . import key_mapping, safetensors, tensorflow, tensorflow_names, tensorflow_source, torch_pickle
 from .errors import CheckpointError, CheckpointNotFoundError
 from .loading import load_checkpoint, load_file
 from .sharded import load_sharded, save_sharded
@@ -22,4 +22,8 @@ __all__ = [
     "load_sharded",
     "safetensors",
     "save_sharded",
+    "tensorflow",
+    "tensorflow_names",
+    "tensorflow_source",
+    "torch_pickle",
 ]

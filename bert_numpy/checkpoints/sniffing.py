@@ -19,15 +19,16 @@ class FileKind(NamedTuple):
 
 
 _DOWNLOAD = "download the file again"
+_ANY = "load_file of the package checkpoints reads it"
 _CONVERT = "save its tensors as safetensors with the library that wrote it"
 
 SAFETENSORS = FileKind("safetensors", "a safetensors file", "")
-UNKNOWN = FileKind("unknown", "a file of no known kind", "a safetensors file was wanted")
+UNKNOWN = FileKind("unknown", "a file of no known kind", "a safetensors, torch or TensorFlow file was wanted")
 EMPTY = FileKind("empty", "an empty file", _DOWNLOAD)
-TORCH_ZIP = FileKind("torch-zip", "a zip archive, such as torch.save writes", _CONVERT)
-TORCH_LEGACY = FileKind("torch-legacy", "a pickle, such as torch.save wrote before PyTorch 1.6", _CONVERT)
+TORCH_ZIP = FileKind("torch-zip", "a zip archive, such as torch.save writes", _ANY)
+TORCH_LEGACY = FileKind("torch-legacy", "a pickle, such as torch.save wrote before PyTorch 1.6", _ANY)
 TORCH_TAR = FileKind("torch-tar", "a tar archive, such as the first PyTorch releases wrote", _CONVERT)
-TENSORFLOW_INDEX = FileKind("tensorflow-index", "an index file of a TensorFlow checkpoint", _CONVERT)
+TENSORFLOW_INDEX = FileKind("tensorflow-index", "an index file of a TensorFlow checkpoint", _ANY)
 GZIP = FileKind("gzip", "a gzip archive", "unpack it first")
 JSON = FileKind("json", "JSON text", "pass the weight file or the folder that holds it")
 WEB_PAGE = FileKind("web-page", "a web page, not weights", _DOWNLOAD + " from the address of the file itself")
