@@ -213,13 +213,20 @@ class BertConfig:
         """
         path = Path(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+            content = path.read_bytes()
         except FileNotFoundError:
             raise FileNotFoundError(f"no configuration file {path}") from None
+        return cls.from_json(content, str(path))
+
+    @classmethod
+    def from_json(cls, content: bytes, source: str = "the configuration") -> BertConfig:
+        """Read the bytes of a config.json; `source` is what messages call it.  Raises as `from_json_file`."""
+        try:
+            values = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError) as error:  # of decoding, of the syntax, or of `_without_repeats`
-            raise ValueError(f"{path} is not a valid JSON configuration: {error}") from None
+            raise ValueError(f"{source} is not a valid JSON configuration: {error}") from None
         if not isinstance(values, dict):
-            raise ValueError(f"{path} holds a JSON {type(values).__name__}; a configuration is an object")
+            raise ValueError(f"{source} holds a JSON {type(values).__name__}; a configuration is an object")
         try:
             _refuse_other_models(values)  # first: another model's file lacks our sizes for a better reason
             missing = [name for name in _SIZES if name not in values]
@@ -227,7 +234,7 @@ class BertConfig:
                 raise ValueError(f"missing {', '.join(missing)}")
             return cls.from_dict(values)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{source}: {error}") from None
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **changes: Any) -> BertConfig:
@@ -235,7 +242,7 @@ class BertConfig:
 
         Fields given by keyword, such as `num_labels=3`, take the place of the file's.
         """
-        folder = find_model(folder)
+        folder = find_model(folder, files=("config",))
         for name in ("config.json", "bert_config.json"):
             if (folder / name).exists():
                 return cls.from_json_file(folder / name).changed(**changes)

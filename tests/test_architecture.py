@@ -19,7 +19,7 @@ ROWS = [  # lowest first
     {"nn"},
     {"models"},
     {"data", "training"},
-    {"pipelines", "verification", "visualization", "compression", "classroom"},
+    {"pipelines", "conversion", "verification", "visualization", "compression", "classroom"},
     {"cli"},
     {"__init__", "__main__"},
 ]

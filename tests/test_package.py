@@ -27,9 +27,18 @@ def test_auto_names_are_the_classes_of_bert(name):
     assert getattr(bert_numpy, name) is getattr(bert_numpy, expected)
 
 
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    assert bert_numpy.verification.parity.rms is not None
+    assert set(bert_numpy.__all__) <= set(dir(bert_numpy))
+    with pytest.raises(AttributeError, match="module 'bert_numpy' has no attribute 'BertForNothing'"):
+        _ = bert_numpy.BertForNothing
+    with pytest.raises(ImportError, match="cannot import name 'BertForNothing'"):
+        from bert_numpy import BertForNothing  # noqa: F401
+
+
 def test_importing_brings_in_nothing_but_numpy_and_the_standard_library():
     code = (
-        "import sys, numpy; before = set(sys.modules); import bert_numpy;"
+        "import sys, numpy; before = set(sys.modules); from bert_numpy import *;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)

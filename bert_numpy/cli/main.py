@@ -24,6 +24,8 @@ EXAMPLES = (
     'bert-numpy tokenize "Hello, world!" --model my-bert',
     'bert-numpy fill-mask "Paris is the [MASK] of France." --model my-bert',
     "bert-numpy embed --model all-MiniLM-L6-v2 --input lines.txt --output vectors.npy",
+    "bert-numpy convert uncased_L-12_H-768_A-12.zip my-bert",
+    "bert-numpy download bert-base-uncased",
 )
 EXIT_CODES = (
     "exit codes: 0 done, 1 a check failed or an input cannot be used, 2 wrong usage, 3 a file or model is missing"
@@ -42,7 +44,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bert-numpy {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for add in (model.add_verify, model.add_inspect, text.add_tokenize, text.add_fill_mask, text.add_embed):
+    for add in (
+        model.add_verify,
+        model.add_inspect,
+        text.add_tokenize,
+        text.add_fill_mask,
+        text.add_embed,
+        model.add_convert,
+        model.add_download,
+    ):
         add(commands)
     return parser
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .usage import DEFAULT_MODEL, add_command
+from .usage import DEFAULT_MODEL, UsageError, add_command
 
 
 def add_verify(commands: Any) -> None:
@@ -79,7 +79,7 @@ def add_inspect(commands: Any) -> None:
         "that are not finite, and say which models the checkpoint would load into.",
         "bert-numpy inspect my-bert",
     )
-    parser.add_argument("path", help="a model folder, a .safetensors file, or the name of a model that ships")
+    parser.add_argument("path", help="a model folder, a weight file of any form, or the name of a model")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=run_inspect)
 
@@ -88,7 +88,12 @@ def run_inspect(options: argparse.Namespace) -> int:
     from ..checkpoints import load_checkpoint, safetensors
     from ..hub import find_model
 
-    path = Path(options.path) if Path(options.path).is_file() else find_model(options.path)
+    given = Path(options.path)
+    path = (
+        given
+        if given.is_file() or given.with_name(f"{given.name}.index").is_file()
+        else find_model(options.path, files=("config", "weights"))
+    )
     tensors = load_checkpoint(path)
     stored = _stored_dtypes(path)
     rows: list[dict[str, Any]] = [
@@ -119,7 +124,7 @@ def _stored_dtypes(path: Path) -> dict[str, str]:
     return {
         name: info.dtype
         for file in files
-        if file.suffix == ".safetensors"
+        if file.is_file() and file.suffix == ".safetensors"
         for name, info in safetensors.read_header(file).tensors.items()
     }
 
@@ -157,3 +162,59 @@ def _print_inspection(result: dict[str, Any]) -> None:
         new = f"new: {', '.join(fit['new'])}" if fit["new"] else "complete"
         unused = f"; unused: {len(fit['unused'])} tensors" if fit["unused"] else ""
         print(f"  {class_name:<30} {new}{unused}")
+
+
+def add_convert(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "convert",
+        "any readable form to a folder that other tools open",
+        "Read a checkpoint (safetensors, torch, TensorFlow, or Google's zip archive) and write config.json, "
+        "model.safetensors, the tokenizer files and a short model card.",
+        "bert-numpy convert uncased_L-12_H-768_A-12.zip bert-base-uncased",
+        "bert-numpy convert my-bert/pytorch_model.bin my-bert-f16 --dtype f16",
+    )
+    parser.add_argument("source", help="a folder, a weight file, the prefix of a TensorFlow checkpoint, or its archive")
+    parser.add_argument("target", help="a folder that does not exist yet, or is empty")
+    parser.add_argument("--dtype", choices=("f32", "f16", "bf16"), default="f32", help="of the weights (default: f32)")
+    parser.set_defaults(run=run_convert)
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    from ..conversion import convert
+
+    written = convert(options.source, options.target, options.dtype)
+    tokenizer = "with its tokenizer" if written.has_tokenizer else "without a tokenizer: there was none beside it"
+    print(f"{written.folder}: {written.class_name} of {written.parameters:,} parameters, {tokenizer}")
+    return 0
+
+
+def add_download(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "download",
+        "fetch a published model into the cache",
+        "Download a model into the Hugging Face cache, where other tools find it too, and print its folder. What is "
+        "there already is not fetched again; a broken download goes on where it stopped.",
+        "bert-numpy download bert-base-uncased",
+        "bert-numpy download sentence-transformers/all-MiniLM-L6-v2",
+        "bert-numpy download --list",
+    )
+    parser.add_argument("name", nargs="?", help="a known name, or organisation/name")
+    parser.add_argument("--revision", help="a branch, tag or commit")
+    parser.add_argument("--list", action="store_true", help="print the known names instead")
+    parser.set_defaults(run=run_download)
+
+
+def run_download(options: argparse.Namespace) -> int:
+    from ..hub import download_model, known_models
+    from ..hub.progress import TerminalReporter
+
+    if options.list == bool(options.name):
+        raise UsageError("give a name, or --list")
+    if options.list:
+        for model in known_models():
+            print(f"{model.name:<52}{model.details['what']}")
+    else:
+        print(download_model(options.name, revision=options.revision, progress=TerminalReporter()))
+    return 0

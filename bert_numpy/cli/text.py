@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .usage import DEFAULT_MODEL, UsageError, add_command, add_model, add_texts, note_default_model, positive, texts_of
+from .usage import UsageError, add_command, add_model, add_texts, model_folder, note_default_model, positive, texts_of
 
 
 def add_tokenize(commands: Any) -> None:
@@ -30,7 +30,6 @@ def add_tokenize(commands: Any) -> None:
 
 
 def run_tokenize(options: argparse.Namespace) -> int:
-    from ..hub import find_model
     from ..tokenization import BertTokenizer
 
     if options.cased and not options.vocab:
@@ -40,7 +39,7 @@ def run_tokenize(options: argparse.Namespace) -> int:
     if options.vocab:
         tokenizer = BertTokenizer(options.vocab, do_lower_case=not options.cased)
     else:
-        tokenizer = BertTokenizer.from_pretrained(find_model(options.model or DEFAULT_MODEL))
+        tokenizer = BertTokenizer.from_pretrained(model_folder(options))
     for text in texts_of(options):
         encoding = tokenizer(text, return_offsets_mapping=True)
         ids = list(encoding["input_ids"])
@@ -73,7 +72,7 @@ def run_fill_mask(options: argparse.Namespace) -> int:
     from ..pipelines import FillMask
 
     texts = texts_of(options)
-    fill_mask = FillMask.from_pretrained(options.model or DEFAULT_MODEL)
+    fill_mask = FillMask.from_pretrained(model_folder(options))
     for number, text in enumerate(texts, start=1):
         try:
             answers = fill_mask(text, options.top_k)
@@ -119,7 +118,6 @@ def add_embed(commands: Any) -> None:
 def run_embed(options: argparse.Namespace) -> int:
     from ..checkpoints.files import replacing
     from ..configuration import BertConfig
-    from ..hub import find_model
     from ..pipelines import Embedder
 
     output = None if options.output is None else Path(options.output)
@@ -127,7 +125,7 @@ def run_embed(options: argparse.Namespace) -> int:
         raise UsageError(f"--output {output} must end in .npy or .json and lie in a folder that exists")
     if output is not None and options.json:
         raise UsageError("--json is for stdout; --output FILE.json writes a list of lists")
-    folder = find_model(options.model or DEFAULT_MODEL)
+    folder = model_folder(options)
     longest = BertConfig.from_pretrained(folder).max_position_embeddings
     if options.max_length is not None and not 3 <= options.max_length <= longest:
         raise UsageError(

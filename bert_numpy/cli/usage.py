@@ -52,9 +52,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="FOLDER",
-        help="a folder with config.json, model.safetensors and a tokenizer, or the name of a model that ships "
+        help="a folder with config.json, weights and a tokenizer, or the name of a model that ships or is published "
         f"(default: {DEFAULT_MODEL}, whose random weights know nothing)",
     )
+
+
+def model_folder(options: argparse.Namespace) -> Path:
+    """The folder of the model that the options name, downloaded if need be, with progress on a terminal."""
+    from ..hub import find_model
+    from ..hub.progress import TerminalReporter
+
+    return find_model(options.model or DEFAULT_MODEL, progress=TerminalReporter())
 
 
 def add_texts(parser: argparse.ArgumentParser, what: str) -> None:

@@ -139,24 +139,29 @@ class BertPreTrainedModel(Module):
         config: BertConfig | None = None,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | int | None = None,
+        revision: str | None = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **config_changes: Any,
     ) -> Any:
-        """Load a model, by folder or by name: config.json and model.safetensors (or its shards and their index).
+        """Load a model, by folder or by name.
 
-        The weights are mapped from the file where their dtype is `dtype`: nothing is read before it is used, and
-        the file is never changed.  The model is returned in eval mode.
+        The folder holds config.json (or bert_config.json) and model.safetensors, its shards and their index,
+        pytorch_model.bin or a TensorFlow checkpoint.  The weights are mapped from the file where their dtype is
+        `dtype`: nothing is read before it is used, and the file is never changed.  The model is returned in eval mode.
 
         Parameters
         ----------
         folder : path or str
-            A folder, or the name of a model that ships with this package.
+            A folder, the name of a model that ships with this package, or a published name such as
+            "bert-base-uncased" or "organisation/name", which is downloaded unless it is in the Hugging Face cache.
         config : BertConfig, optional
             Takes the place of the folder's.
         dtype : float32 or float64
         rng : np.random.Generator, seed or None
             For parameters that the file lacks, and for dropout.
+        revision : str, optional
+            Branch, tag or commit of a published model.
         ignore_mismatched_sizes : bool
             Draw a head afresh when the file's has another shape, instead of refusing the file.
         output_loading_info : bool
@@ -175,7 +180,7 @@ class BertPreTrainedModel(Module):
         ValueError
             If the configuration or the weights do not fit; `CheckpointError`, a ValueError, lists all misfits.
         """
-        folder = find_model(folder)
+        folder = find_model(folder, revision=revision, files=("config", "weights"))
         config = BertConfig.from_pretrained(folder) if config is None else config
         config = config.changed(**config_changes)
         model = cls(config, dtype=dtype, rng=rng, init_weights=False)
@@ -250,10 +255,16 @@ class BertPreTrainedModel(Module):
         expected = {f"missing {name} {places[name].shape}" for name in new}
         return Fit(tensors, new, unused, mismatched, [problem for problem in problems if problem not in expected])
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, *, dtype: str | None = None) -> None:
         """Write model.safetensors and config.json, for this package and for the reference library alike.
 
         A tied parameter is written once.  Each file is complete or not there at all.
+
+        Parameters
+        ----------
+        folder : path
+        dtype : "float32", "float64", "float16" or "bfloat16", optional
+            What to store the weights in; that of the model if not given.
 
         Raises
         ------
@@ -264,8 +275,14 @@ class BertPreTrainedModel(Module):
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"cannot make the folder {folder}: {error.strerror}") from error
-        safetensors.save_file(self.state_dict(), Path(folder) / "model.safetensors")
-        saved = {**self.config.to_dict(), "architectures": [type(self).__name__], "dtype": self.dtype.name}
+        dtype = self.dtype.name if dtype is None else dtype
+        tensors = self.state_dict()
+        if dtype != "bfloat16":
+            tensors = {name: array.astype(dtype, copy=False) for name, array in tensors.items()}
+        safetensors.save_file(
+            tensors, Path(folder) / "model.safetensors", bfloat16=tensors if dtype == "bfloat16" else ()
+        )
+        saved = {**self.config.to_dict(), "architectures": [type(self).__name__], "dtype": dtype}
         BertConfig.from_dict(saved).save_pretrained(folder)
 
 

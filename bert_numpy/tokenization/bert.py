@@ -397,7 +397,8 @@ class BertTokenizer(TokenVocabulary):
         -----
         A length to truncate or pad to that is built into a tokenizer.json is not used: only what a call says counts,
         and `model_max_length` of tokenizer_config.json where it says nothing.  A folder that has vocab.txt alone says
-        nothing about case: pass `do_lower_case=False` for a cased vocabulary.
+        nothing about case: it is taken as lower-cased unless its name says "cased", as Google's do; pass
+        `do_lower_case` to be sure.
 
         Raises
         ------
@@ -408,7 +409,7 @@ class BertTokenizer(TokenVocabulary):
         TypeError
             For a keyword that the class does not have.
         """
-        files = read_tokenizer_files(Path(path) if os.path.exists(path) else find_model(path))
+        files = read_tokenizer_files(Path(path) if os.path.exists(path) else find_model(path, files=("tokenizer",)))
         merged = {**files.settings, "added_tokens": files.added_tokens, **settings}
         if merged.get("mode") == "google" and "max_input_chars_per_word" not in settings:
             merged["max_input_chars_per_word"] = None

@@ -71,7 +71,10 @@ def read_tokenizer_files(path: Path) -> TokenizerFiles:
         folder: Path | None = path
     else:
         found, folder = path, None
-    files = _read_tokenizer_json(found) if found.suffix == ".json" else TokenizerFiles(read_vocab(found), {}, {})
+    if found.suffix == ".json":
+        files = _read_tokenizer_json(found)
+    else:
+        files = TokenizerFiles(read_vocab(found), _settings_by_name(folder), {})
     if folder is not None:
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).is_file():
@@ -82,6 +85,12 @@ def read_tokenizer_files(path: Path) -> TokenizerFiles:
         if found.name == "vocab.txt" and (folder / "added_tokens.json").is_file():
             files.added_tokens.update(_read_json(folder / "added_tokens.json"))
     return files
+
+
+def _settings_by_name(folder: Path | None) -> dict[str, Any]:
+    """Google's folders hold a bare vocab.txt; "cased" in their name, but not "uncased", is all they say about case."""
+    name = "" if folder is None else folder.name.lower()
+    return {"do_lower_case": False} if "cased" in name and "uncased" not in name else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> 
     FileNotFoundError
         If the folder or its stored numbers are missing.
     """
-    folder = find_model(model)
+    folder = find_model(model, download=False)
     path = _reference_file(folder)
     metadata = safetensors.read_header(path).metadata
     stored = safetensors.load_file(path)
@@ -61,7 +61,7 @@ def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> 
 
 def versions(model: str | Path = DEFAULT_MODEL) -> dict[str, str]:
     """What made the stored numbers: {"torch": "2.13.0", "transformers": …}."""
-    metadata = safetensors.read_header(_reference_file(find_model(model))).metadata
+    metadata = safetensors.read_header(_reference_file(find_model(model, download=False))).metadata
     return {name: metadata[name] for name in ("torch", "transformers", "tokenizers", "numpy") if name in metadata}
 
 

@@ -253,7 +253,9 @@ def test_wrong_usage_ends_with_2_and_no_traceback(arguments):
     assert b"usage: bert-numpy" in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["inspect"], ["tokenize"], ["fill-mask"], ["embed"]])
+@pytest.mark.parametrize(
+    "command", [[], *([n] for n in ("verify", "inspect", "tokenize", "fill-mask", "embed", "convert", "download"))]
+)
 def test_help_shows_examples_before_options(command):
     out = process(*command, "--help").stdout.decode()
     assert 0 < out.index("examples:") < out.index("options:")
