@@ -12,6 +12,7 @@ from torch_files import mapping, text, torch_file
 from bert_numpy import BertForPreTraining, BertModel, BertTokenizer, models
 from bert_numpy.checkpoints import CheckpointError, safetensors, save_sharded
 from bert_numpy.cli import main
+from bert_numpy.configuration import BertConfig
 from bert_numpy.conversion import convert
 from bert_numpy.hub import find_model
 
@@ -164,3 +165,59 @@ def test_offline_a_published_name_is_refused_with_the_places_searched(tmp_path, 
     for load in (BertModel.from_pretrained, BertTokenizer.from_pretrained):
         with pytest.raises(FileNotFoundError, match=r"bert-base-uncased: not in weights/, .*HF_HUB_OFFLINE is set"):
             load("bert-base-uncased")
+
+
+# head -> what is drawn afresh, and how many tensors stay unused, of the published bert-base-uncased
+REPORTS = {
+    "BertModel": ([], 8),
+    "BertForPreTraining": ([], 0),
+    "BertForMaskedLM": ([], 4),
+    "BertForNextSentencePrediction": ([], 6),
+    "BertForSequenceClassification": (["classifier.weight", "classifier.bias"], 8),
+    "BertForTokenClassification": (["classifier.weight", "classifier.bias"], 10),
+    "BertForQuestionAnswering": (["qa_outputs.weight", "qa_outputs.bias"], 10),
+    "BertForMultipleChoice": (["classifier.weight", "classifier.bias"], 8),
+}
+
+
+@pytest.mark.parametrize("class_name", REPORTS)
+def test_the_names_and_shapes_of_the_published_file_fit_every_head(class_name):
+    """207 tensors: gamma and beta, a prefix, a decoder that repeats the word table, both pre-training heads."""
+    config = BertConfig.preset("base")
+    published = old_names(models.BertForPreTraining(config, init_weights=False).state_dict())
+    published["cls.predictions.decoder.weight"] = published["bert.embeddings.word_embeddings.weight"]
+    assert len(published) == 5 + 12 * 16 + 2 + 6 + 2
+    fit = getattr(models, class_name)(config, init_weights=False).fit_weights(published)
+    new, unused = REPORTS[class_name]
+    assert fit.problems == fit.mismatched == []
+    assert fit.new == new
+    assert len(fit.unused) == unused
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_form_that_torch_writes_gives_the_same_outputs(dtype, tiny, tmp_path, batch_of_ids):
+    import safetensors.torch
+    import torch
+    import transformers
+
+    folder, _ = tiny
+    model = transformers.BertForPreTraining.from_pretrained(folder, dtype=getattr(torch, dtype))
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    untied = {name: tensor for name, tensor in state.items() if "decoder" not in name}
+    found = []
+    for form in ("zip", "legacy", "safetensors"):
+        target = tmp_path / form
+        shutil.copytree(folder, target)
+        (target / "model.safetensors").unlink()
+        if form == "safetensors":
+            safetensors.torch.save_file(untied, target / "model.safetensors", {"format": "pt"})
+        else:
+            torch.save(state, target / "pytorch_model.bin", _use_new_zipfile_serialization=form == "zip")
+        found.append(BertForPreTraining.from_pretrained(target))
+    for name, tensor in untied.items():
+        for ours in found:
+            np.testing.assert_array_equal(ours.state_dict()[name], tensor.float().numpy(), err_msg=name)
+    outputs = [ours(batch_of_ids).prediction_logits for ours in found]
+    np.testing.assert_array_equal(outputs[1], outputs[0])
+    np.testing.assert_array_equal(outputs[2], outputs[0])

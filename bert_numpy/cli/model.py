@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .usage import DEFAULT_MODEL, UsageError, add_command
+from .usage import DEFAULT_MODEL, UsageError, add_command, model_folder
 
 
 def add_verify(commands: Any) -> None:
@@ -21,9 +22,14 @@ def add_verify(commands: Any) -> None:
         "and the gradient of every parameter with numbers that transformers and torch computed. max|d|/RMS is the "
         "largest difference in units of the root mean square of the reference.",
         "bert-numpy verify --all",
+        "bert-numpy verify bert-base-uncased",
     )
     parser.add_argument(
-        "model", nargs="?", default=DEFAULT_MODEL, help=f"a folder with stored numbers (default: {DEFAULT_MODEL})"
+        "model",
+        nargs="?",
+        default=DEFAULT_MODEL,
+        help=f"a folder with stored numbers (default: {DEFAULT_MODEL}), or a published model, which is downloaded and "
+        "compared with what others have published about it",
     )
     parser.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="default: both")
     parser.add_argument("--all", action="store_true", help="a line for every gradient, not only the worst of each head")
@@ -32,21 +38,45 @@ def add_verify(commands: Any) -> None:
 
 
 def run_verify(options: argparse.Namespace) -> int:
+    if (references := _published(options.model)) is not None:
+        return _verify_published(options, references)
     from ..verification import goldens
 
     dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
-    taps = failed = 0
     if not options.json:
         made_with = ", ".join(f"{name} {version}" for name, version in goldens.versions(options.model).items())
         print(f"reference: {options.model}, computed in float64 with {made_with}")
-    for dtype in dtypes:
-        for report in goldens.verify(options.model, dtype):
-            taps += len(report.taps)
-            failed += sum(not tap.ok for tap in report.taps)
-            if options.json:
-                print(json.dumps({"dtype": dtype, **report.to_dict()}))
-            else:
-                _print_report(report, dtype, options.all)
+    reports = ((dtype, report) for dtype in dtypes for report in goldens.verify(options.model, dtype))
+    return _print_reports(reports, options)
+
+
+def _published(name: str) -> Any:
+    """The numbers that others have published about a known model that is no folder here; None for any other."""
+    from ..hub import known_model, shipped_models
+
+    model = None if Path(name).exists() or name in shipped_models() else known_model(name)
+    return model.details.get("references") if model is not None else None
+
+
+def _verify_published(options: argparse.Namespace, references: Any) -> int:
+    from ..verification.published import verify_published
+
+    folder = model_folder(options)
+    if not options.json:
+        print(f"reference: {options.model}, numbers that others have published, with their tolerances")
+    return _print_reports((("float32", report) for report in verify_published(folder, references)), options)
+
+
+def _print_reports(reports: Iterable[tuple[str, Any]], options: argparse.Namespace) -> int:
+    """Print reports as they come, and say how many arrays are equal; 1 if one is not."""
+    taps = failed = 0
+    for dtype, report in reports:
+        taps += len(report.taps)
+        failed += sum(not tap.ok for tap in report.taps)
+        if options.json:
+            print(json.dumps({"dtype": dtype, **report.to_dict()}))
+        else:
+            _print_report(report, dtype, options.all)
     if not options.json:
         print(f"\n{taps - failed} of {taps} arrays equal within the tolerance" + (f", {failed} NOT" if failed else ""))
     return 1 if failed else 0

@@ -407,3 +407,20 @@ def test_lower_case_that_the_tokenizer_does_not_do_is_refused(model, capsys):
     code, _, err = run("embed", "A", "--model", model, capsys=capsys)
     assert code == 1
     assert "asks for lower case, but the tokenizer keeps case" in err
+
+
+def test_a_published_model_is_compared_with_what_others_published(model, capsys, monkeypatch):
+    """The cache holds the model that ships in the place of bert-base-uncased: its numbers are others."""
+    monkeypatch.setattr("bert_numpy.cli.model.model_folder", lambda options: model)
+    code, out, err = run("verify", "bert-base-chinese", "--json", capsys=capsys)
+    assert code == 1
+    assert err == ""
+    assert json.loads(out)["ok"] is False
+
+
+def test_verify_offline_says_how_to_get_a_published_model(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    code, _, err = run("verify", "bert-base-uncased", capsys=capsys)
+    assert (code, err.count("\n")) == (3, 1)
+    assert "bert-numpy download" in err
