@@ -237,5 +237,5 @@ def test_a_state_file_in_an_archive(tmp_path):
     with pytest.raises(CheckpointError, match="several checkpoints"):
         tensorflow.load_checkpoint(tmp_path / "all.zip")
     with zipfile.ZipFile(tmp_path / "all.zip", "a") as archive:
-        archive.writestr("run/checkpoint", 'model_checkpoint_path: "/tmp/run/model-2"')
+        archive.writestr("run/checkpoint", 'model_checkpoint_path: "/elsewhere/run/model-2"')
     assert tensorflow.load_checkpoint(tmp_path / "all.zip")["a"] == 2
