@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+_SHORT.maxlevel = 2  # eight of eight of eight … would be many
 _SHORT.maxstring = _SHORT.maxother = 400  # characters; `quoted` itself decides about these
 
 
