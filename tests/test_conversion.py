@@ -1,6 +1,7 @@
 """One model in every form that BERT was published in loads to the same arrays, and converts to one folder."""
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_google_s_folder_and_archive_load_what_tensorflow_was_given(google, tmp_
     ids = batch_of_ids % 29
     for number, source in enumerate([google, google / "bert_model.ckpt", google / "bert_model.ckpt.index", archive]):
         written = convert(source, tmp_path / str(number))
-        assert written[1:] == ("BertForPreTraining", model.num_parameters(), True)
+        assert written[1:] == ("BertForPreTraining", model.num_parameters(), True, [])
         again = BertForPreTraining.from_pretrained(tmp_path / str(number))
         np.testing.assert_array_equal(again(ids)[0], model(ids)[0])
         tokenizer = BertTokenizer.from_pretrained(tmp_path / str(number))
@@ -143,11 +144,55 @@ def test_conversion_refuses_what_it_would_damage_or_cannot_use(tiny, tmp_path, c
     assert code == 1
     assert "exists and is not an empty folder; choose another" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 3
-    del tensors["bert.embeddings.LayerNorm.weight"]
+    assert main(["convert", str(folder), ""]) == 2
+    assert main(["convert", str(folder), str(folder / "inside")]) == 1
+    assert "lies inside" in capsys.readouterr().err
+    for name in ("bert.embeddings.LayerNorm.weight", "cls.predictions.transform.dense.weight"):
+        rest = {other: array for other, array in tensors.items() if other != name}
+        safetensors.save_file(rest, folder / "model.safetensors")
+        with pytest.raises(CheckpointError, match=f"not a whole BertForPreTraining: missing {re.escape(name)}"):
+            convert(folder, tmp_path / "new")
+    tensors["bert.pooler.dense.bias"][0] = 1e5
     safetensors.save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"missing .*embeddings\.LayerNorm\.weight"):
+    with pytest.raises(ValueError, match=r"bert\.pooler\.dense\.bias holds numbers beyond the range of float16"):
+        convert(folder, tmp_path / "new", "f16")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_failed_conversion_leaves_nothing(tiny, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(BertTokenizer, "save_pretrained", full)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="empty: cannot be written: No space left on device"):
+        convert(tiny[0], tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny", "empty"}
+
+
+def test_nothing_is_invented_and_what_is_left_out_is_named(tiny, tmp_path, capsys):
+    folder, tensors = tiny
+    bare = {name: array for name, array in tensors.items() if "pooler" not in name and "cls.predictions" not in name}
+    safetensors.save_file(bare, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": None}), encoding="utf-8")
+    assert main(["convert", str(folder), str(tmp_path / "new")]) == 0
+    assert "left out: cls.seq_relationship.bias, cls.seq_relationship.weight" in capsys.readouterr().err
+    written = safetensors.load_file(tmp_path / "new" / "model.safetensors")
+    assert {f"bert.{name}" for name in written} == {name for name in bare if name.startswith("bert.")}
+
+
+def test_weights_that_are_not_finite_are_converted_with_a_warning(tiny, tmp_path):
+    folder, tensors = tiny
+    tensors["bert.pooler.dense.bias"][0] = np.nan
+    safetensors.save_file(tensors, folder / "model.safetensors")
+    with pytest.warns(UserWarning, match=r"bert\.pooler\.dense\.bias and 0 more hold NaN or infinity"):
         convert(folder, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_is_converted_by_name(tmp_path):
+    assert convert("tiny-random", tmp_path / "new").class_name == "BertForPreTraining"
 
 
 def test_known_models_are_listed(capsys):

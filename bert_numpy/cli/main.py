@@ -95,5 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(command: str, error: object, code: int) -> int:
+    if isinstance(error, OSError) and error.strerror and error.filename:  # not "[Errno 13] …: 'path'"
+        error = f"{error.filename}: {error.strerror.lower()}"
     print(f"bert-numpy {command}: {error}", file=sys.stderr)
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,8 @@ def run_inspect(options: argparse.Namespace) -> int:
     from ..checkpoints import load_checkpoint, safetensors
     from ..hub import find_model
 
+    if not options.path:
+        raise UsageError("the name of the checkpoint is empty")
     given = Path(options.path)
     path = (
         given
@@ -204,7 +207,10 @@ def add_convert(commands: Any) -> None:
         "bert-numpy convert uncased_L-12_H-768_A-12.zip bert-base-uncased",
         "bert-numpy convert my-bert/pytorch_model.bin my-bert-f16 --dtype f16",
     )
-    parser.add_argument("source", help="a folder, a weight file, the prefix of a TensorFlow checkpoint, or its archive")
+    parser.add_argument(
+        "source",
+        help="a folder, a weight file, the prefix of a TensorFlow checkpoint, its archive, or the name of a model",
+    )
     parser.add_argument("target", help="a folder that does not exist yet, or is empty")
     parser.add_argument("--dtype", choices=("f32", "f16", "bf16"), default="f32", help="of the weights (default: f32)")
     parser.set_defaults(run=run_convert)
@@ -213,9 +219,13 @@ def add_convert(commands: Any) -> None:
 def run_convert(options: argparse.Namespace) -> int:
     from ..conversion import convert
 
+    if not options.source or not options.target:
+        raise UsageError("the name of the source or of the target is empty")
     written = convert(options.source, options.target, options.dtype)
     tokenizer = "with its tokenizer" if written.has_tokenizer else "without a tokenizer: there was none beside it"
     print(f"{written.folder}: {written.class_name} of {written.parameters:,} parameters, {tokenizer}")
+    if written.left_out:
+        print(f"note: left out: {', '.join(written.left_out)}", file=sys.stderr)
     return 0
 
 

@@ -268,6 +268,8 @@ class BertPreTrainedModel(Module):
 
         Raises
         ------
+        ValueError
+            If a weight is beyond the range of `dtype`.
         CheckpointError
             If the folder cannot be made or written to.
         """
@@ -278,7 +280,7 @@ class BertPreTrainedModel(Module):
         dtype = self.dtype.name if dtype is None else dtype
         tensors = self.state_dict()
         if dtype != "bfloat16":
-            tensors = {name: array.astype(dtype, copy=False) for name, array in tensors.items()}
+            tensors = {name: _stored(name, array, dtype) for name, array in tensors.items()}
         safetensors.save_file(
             tensors, Path(folder) / "model.safetensors", bfloat16=tensors if dtype == "bfloat16" else ()
         )
@@ -294,6 +296,15 @@ def _compute_dtype(dtype: DTypeLike) -> np.dtype:
 
 def _is_backbone(name: str) -> bool:
     return name.removeprefix("bert.").startswith(_BACKBONE)
+
+
+def _stored(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    """A weight in the dtype of the file; a finite number must not become infinite on the way."""
+    with np.errstate(over="ignore"):
+        stored = array.astype(dtype, copy=False)
+    if np.dtype(dtype).itemsize < array.itemsize and np.isinf(stored).sum() > np.isinf(array).sum():
+        raise ValueError(f"{name} holds numbers beyond the range of {dtype}; store it as bfloat16 or float32")
+    return stored
 
 
 def _log(level: str, message: str) -> None:
