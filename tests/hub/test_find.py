@@ -253,3 +253,9 @@ def test_what_the_reference_downloads_is_found_and_the_other_way_round(server, r
     server.requests.clear()
     assert {path.name: path.read_bytes() for path in find_model("org/model").iterdir()} == MODEL
     assert server.requests == []
+
+
+def test_a_folder_of_the_user_comes_before_a_model_that_ships(tmp_path, monkeypatch):
+    (tmp_path / "tiny-random").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_model("tiny-random").resolve() == tmp_path / "tiny-random"

@@ -181,3 +181,10 @@ def test_what_is_no_cache_is_told_how_to_get_one(make_model, batch):
 
 def test_return_dict_none_means_named_outputs(make_model, batch):
     assert make_model("BertModel")(**batch, return_dict=None).pooler_output is not None
+
+
+def test_one_masked_query_is_no_empty_sequence(make_model):
+    """A warning here would be an error: the tests run with warnings as errors."""
+    mask = np.ones((2, 4, 4), int)
+    mask[1, 2] = 0
+    assert np.isfinite(make_model("BertModel")(IDS, mask).last_hidden_state).all()

@@ -372,3 +372,18 @@ def test_time_is_linear_in_the_text(tokens: list[str], unit: str, mode: str) -> 
 
     small, large = seconds(5_000), seconds(80_000)
     assert large < 16 * 4 * max(small, 2e-3)  # a quadratic step would be 256 times slower
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["i", "'m", "here", "."], "i'm here."),
+        (["do", "n't", "!"], "don't!"),
+        (["it", "'s", ",", "we", "'ve", "?"], "it's, we've?"),
+        (["you", "'re", "'", "a"], "you're'a"),
+    ],
+)
+def test_cleaning_up_spaces_joins_what_belongs_to_a_word(words, text):
+    tokenizer = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])
+    ids = tokenizer.convert_tokens_to_ids(words)
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=True) == text
