@@ -182,7 +182,7 @@ def test_a_refused_backward_adds_nothing(make_model, labelled):
     assert_equal(gradients(model), once)
 
 
-def test_half_a_cache_is_refused(make_model, batch, rng):
+def test_half_a_cache_is_refused(make_model, rng):
     """The encoder by itself: a backward that broke off has taken some layers' caches."""
     encoder = make_model("BertModel").encoder
     states = rng.normal(size=(1, 4, 32))
