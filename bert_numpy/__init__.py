@@ -12,7 +12,11 @@ To read the package, follow `configuration.py`, `tokenization/`, `nn/functional.
 A public name is imported when it is first asked for, so that `import bert_numpy` costs next to nothing.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# OpenBLAS reads this when NumPy is first imported; see `nn/parallel.py`.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
 
 if TYPE_CHECKING:  # the same table of contents, for editors and type checkers
     from .configuration import BertConfig

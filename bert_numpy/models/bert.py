@@ -20,10 +20,14 @@ from ..configuration import BertConfig
 from ..nn.functional import Cache
 from ..nn.layers import Activation, Dropout, Embedding, LayerNorm, Linear
 from ..nn.module import Module
+from ..nn.parallel import in_parts, threads_for_parts
 from .encoder import BertEncoder
 from .inputs import check_inputs
 from .outputs import BaseModelOutputWithPooling
+from .packing import Packing
 from .pretrained import BertPreTrainedModel
+
+TOKENS_PER_PART = 128  # below, one product on two threads is faster than two products
 
 
 class BertEmbeddings(Module):
@@ -174,19 +178,82 @@ class BertModel(BertPreTrainedModel):
         hidden_states, embeddings_cache = self.embeddings.forward(
             inputs.input_ids, inputs.token_type_ids, inputs.position_ids, inputs.inputs_embeds
         )
-        (hidden_states, all_hidden_states, attentions), encoder_cache = self.encoder.forward(
-            hidden_states,
-            inputs.additive_mask,
+        options = (
             self.config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             self.config.output_attentions if output_attentions is None else output_attentions,
             cache_policy,
         )
+        real = self._real_tokens(attention_mask)
+        parts = self._parts(hidden_states.shape, real, cache_policy)
+        encoder_cache, packing = None, None
+        if len(parts) > 1:
+            encoded = self._encode_parts(parts, hidden_states, inputs.additive_mask, real, options)
+        else:
+            encoded, encoder_cache, packing = self._encode(hidden_states, inputs.additive_mask, real, options)
+        hidden_states, all_hidden_states, attentions = encoded
         pooler_output, pooler_cache = None, None
         if self.pooler is not None:
             pooler_output, pooler_cache = self.pooler.forward(hidden_states)
         outputs = BaseModelOutputWithPooling(hidden_states, pooler_output, all_hidden_states, attentions)
-        cache = self._close(outputs, cache_policy, embeddings_cache, encoder_cache, pooler_cache)
+        cache = self._close(outputs, cache_policy, embeddings_cache, encoder_cache, pooler_cache, packing)
         return (outputs.to_tuple() if return_dict is False else outputs), cache
+
+    def _real_tokens(self, attention_mask: Any) -> np.ndarray | None:
+        """Which positions are no padding, (B, S); None if all are to be computed."""
+        if not self.skips_padding or np.ndim(attention_mask) != 2:
+            return None
+        real = np.asarray(attention_mask) != 0
+        return None if real.all() or not real.any() else real
+
+    def _encode(
+        self, hidden_states: np.ndarray, mask: np.ndarray | None, real: np.ndarray | None, options: tuple[Any, ...]
+    ) -> tuple[tuple[np.ndarray, Any, Any], Cache, Packing | None]:
+        """The encoder, without the padding if `real` tells where it is."""
+        if real is None:
+            return *self.encoder.forward(hidden_states, mask, *options), None
+        packing = Packing(real)
+        encoded, cache = self.encoder.forward(packing.pack(hidden_states), packing, *options)
+        last, all_hidden_states, attentions = encoded
+        all_hidden_states = all_hidden_states and tuple(map(packing.unpack, all_hidden_states))
+        attentions = attentions and tuple(map(packing.unpack_attentions, attentions))
+        return (packing.unpack(last), all_hidden_states, attentions), cache, packing
+
+    def _parts(self, shape: tuple[int, ...], real: np.ndarray | None, cache_policy: str) -> list[np.ndarray]:
+        """Sequences to be encoded together: all, or one part for each thread when nothing is kept or dropped.
+
+        Dropout draws from one generator, in one order, and gradients are added in one order; so training is not
+        divided.
+        """
+        lengths = np.full(shape[0], shape[1]) if real is None else real.sum(axis=1)
+        count = min(threads_for_parts(), int((lengths > 0).sum()), int(lengths.sum()) // TOKENS_PER_PART)
+        if count < 2 or cache_policy != "drop" or self.training:
+            return [np.arange(shape[0])]
+        by_length = np.argsort(-lengths, kind="stable")
+        return [np.sort(by_length[i::count]) for i in range(count)]
+
+    def _encode_parts(
+        self,
+        parts: list[np.ndarray],
+        hidden_states: np.ndarray,
+        mask: np.ndarray | None,
+        real: np.ndarray | None,
+        options: tuple[Any, ...],
+    ) -> tuple[np.ndarray, Any, Any]:
+        def encode(rows: np.ndarray) -> tuple[np.ndarray, Any, Any]:
+            mask_of_part, real_of_part = (x if x is None else x[rows] for x in (mask, real))
+            return self._encode(hidden_states[rows], mask_of_part, real_of_part, options)[0]
+
+        back = np.argsort(np.concatenate(parts))
+        last, all_hidden_states, attentions = zip(*in_parts(encode, parts), strict=True)
+
+        def together(arrays: Any) -> np.ndarray:
+            return np.concatenate(arrays)[back]
+
+        return (
+            together(last),
+            all_hidden_states[0] and tuple(map(together, zip(*all_hidden_states, strict=True))),
+            attentions[0] and tuple(map(together, zip(*attentions, strict=True))),
+        )
 
     def backward(self, doutputs: Any, cache: Cache) -> np.ndarray:
         """Add the gradients of all parameters and return that of the word vectors, (B, S, H).
@@ -203,13 +270,20 @@ class BertModel(BertPreTrainedModel):
         RuntimeError
             If the cache has been used already, or nothing was kept in it.
         """
-        doutputs, (embeddings_cache, encoder_cache, pooler_cache) = self._open(doutputs, cache)
+        doutputs, (embeddings_cache, encoder_cache, pooler_cache, packing) = self._open(doutputs, cache)
         dhidden_states = np.zeros(cache.shapes.last_hidden_state, self.dtype)
         if doutputs.last_hidden_state is not None:
             dhidden_states += doutputs.last_hidden_state
         if doutputs.pooler_output is not None and self.pooler is not None:
             dhidden_states += self.pooler.backward(doutputs.pooler_output, pooler_cache)
-        dhidden_states = self.encoder.backward(
-            dhidden_states, doutputs.hidden_states, doutputs.attentions, encoder_cache
-        )
+        dall_hidden_states, dattentions = doutputs.hidden_states, doutputs.attentions
+        if packing is not None:
+            dhidden_states = packing.pack(dhidden_states)
+            dall_hidden_states = dall_hidden_states and [
+                d if d is None else packing.pack(d) for d in dall_hidden_states
+            ]
+            dattentions = dattentions and [d if d is None else packing.pack_attentions(d) for d in dattentions]
+        dhidden_states = self.encoder.backward(dhidden_states, dall_hidden_states, dattentions, encoder_cache)
+        if packing is not None:
+            dhidden_states = packing.unpack(dhidden_states)
         return self.embeddings.backward(dhidden_states, embeddings_cache)

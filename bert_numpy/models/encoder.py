@@ -26,6 +26,9 @@ from ..nn import functional as F
 from ..nn.functional import Cache
 from ..nn.layers import Activation, Dropout, LayerNorm, Linear
 from ..nn.module import Module
+from .packing import Packing
+
+Mask = np.ndarray | Packing | None  # who may attend to whom: see `BertSelfAttention.forward`
 
 CACHE_POLICIES = ("keep", "drop", "recompute")
 
@@ -49,34 +52,61 @@ class BertSelfAttention(Module):
         B, A, S, D = x.shape
         return x.transpose(0, 2, 1, 3).reshape(B, S, A * D)  # (B, S, H)
 
-    def forward(
-        self, hidden_states: np.ndarray, attention_mask: np.ndarray | None
-    ) -> tuple[tuple[np.ndarray, np.ndarray], Cache]:
-        """Return ((context (B, S, H), attention weights (B, A, S, S)), cache)."""
+    def forward(self, hidden_states: np.ndarray, attention_mask: Mask) -> tuple[tuple[np.ndarray, Any], Cache]:
+        """Return ((context (B, S, H), attention weights (B, A, S, S)), cache).
+
+        Parameters
+        ----------
+        hidden_states : ndarray of shape (B, S, H), or (1, N, H) if packed
+        attention_mask : ndarray that broadcasts to (B, A, S, S), None, or a Packing
+            Added to the scores.  A Packing says which of N packed tokens attend to each other; the attention weights
+            are then a list, one array for each of its groups.
+        """
         query, query_cache = self.query.forward(hidden_states)
         key, key_cache = self.key.forward(hidden_states)
         value, value_cache = self.value.forward(hidden_states)
-        (context, probs), attention_cache = F.scaled_dot_product_attention_forward(
+        if isinstance(attention_mask, Packing):
+            split = attention_mask.split
+            parts = [self._attend(*qkv, None) for qkv in zip(split(query), split(key), split(value), strict=True)]
+            context = attention_mask.join([context for context, _, _ in parts])
+            probs: Any = [probs for _, probs, _ in parts]
+            attention_cache: Any = [cache for _, _, cache in parts]
+        else:
+            context, probs, attention_cache = self._attend(query, key, value, attention_mask)
+        return (context, probs), (query_cache, key_cache, value_cache, attention_cache, attention_mask)
+
+    def backward(self, dcontext: np.ndarray, dprobs: Any, cache: Cache) -> np.ndarray:
+        """Gradient of the hidden states, which went into queries, keys and values."""
+        query_cache, key_cache, value_cache, attention_cache, attention_mask = cache
+        if isinstance(attention_mask, Packing):
+            dprobs = [None] * len(attention_cache) if dprobs is None else dprobs
+            of_parts = zip(attention_mask.split(dcontext), dprobs, attention_cache, strict=True)
+            dparts = [self._attend_backward(*part) for part in of_parts]
+            dquery, dkey, dvalue = (attention_mask.join(list(part)) for part in zip(*dparts, strict=True))
+        else:
+            dquery, dkey, dvalue = self._attend_backward(dcontext, dprobs, attention_cache)
+        return (
+            self.query.backward(dquery, query_cache)
+            + self.key.backward(dkey, key_cache)
+            + self.value.backward(dvalue, value_cache)
+        )
+
+    def _attend(
+        self, query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, Cache]:
+        (context, probs), cache = F.scaled_dot_product_attention_forward(
             self._split_heads(query),
             self._split_heads(key),
             self._split_heads(value),
-            attention_mask,
+            mask,
             self.dropout.active_p,
             self.dropout.rng,
         )
-        return (self._merge_heads(context), probs), (query_cache, key_cache, value_cache, attention_cache)
+        return self._merge_heads(context), probs, cache
 
-    def backward(self, dcontext: np.ndarray, dprobs: np.ndarray | None, cache: Cache) -> np.ndarray:
-        """Gradient of the hidden states, which went into queries, keys and values."""
-        query_cache, key_cache, value_cache, attention_cache = cache
-        dquery, dkey, dvalue = F.scaled_dot_product_attention_backward(
-            self._split_heads(dcontext), dprobs, attention_cache
-        )
-        return (
-            self.query.backward(self._merge_heads(dquery), query_cache)
-            + self.key.backward(self._merge_heads(dkey), key_cache)
-            + self.value.backward(self._merge_heads(dvalue), value_cache)
-        )
+    def _attend_backward(self, dcontext: np.ndarray, dprobs: np.ndarray | None, cache: Cache) -> tuple[np.ndarray, ...]:
+        gradients = F.scaled_dot_product_attention_backward(self._split_heads(dcontext), dprobs, cache)
+        return tuple(self._merge_heads(gradient) for gradient in gradients)
 
 
 class BertOutput(Module):
@@ -113,14 +143,12 @@ class BertAttention(Module):
         self.self = BertSelfAttention(config, dtype, rng)
         self.output = BertOutput(config.hidden_size, config, dtype, rng)
 
-    def forward(
-        self, hidden_states: np.ndarray, attention_mask: np.ndarray | None
-    ) -> tuple[tuple[np.ndarray, np.ndarray], Cache]:
+    def forward(self, hidden_states: np.ndarray, attention_mask: Mask) -> tuple[tuple[np.ndarray, Any], Cache]:
         (context, probs), self_cache = self.self.forward(hidden_states, attention_mask)
         y, output_cache = self.output.forward(context, hidden_states)
         return (y, probs), (self_cache, output_cache)
 
-    def backward(self, dy: np.ndarray, dprobs: np.ndarray | None, cache: Cache) -> np.ndarray:
+    def backward(self, dy: np.ndarray, dprobs: Any, cache: Cache) -> np.ndarray:
         self_cache, output_cache = cache
         dcontext, dresidual = self.output.backward(dy, output_cache)
         return self.self.backward(dcontext, dprobs, self_cache) + dresidual
@@ -151,16 +179,14 @@ class BertLayer(Module):
         self.intermediate = BertIntermediate(config, dtype)
         self.output = BertOutput(config.intermediate_size, config, dtype, rng)
 
-    def forward(
-        self, hidden_states: np.ndarray, attention_mask: np.ndarray | None
-    ) -> tuple[tuple[np.ndarray, np.ndarray], Cache]:
+    def forward(self, hidden_states: np.ndarray, attention_mask: Mask) -> tuple[tuple[np.ndarray, Any], Cache]:
         """Return ((hidden states (B, S, H), attention weights (B, A, S, S)), cache)."""
         (attended, probs), attention_cache = self.attention.forward(hidden_states, attention_mask)
         h, intermediate_cache = self.intermediate.forward(attended)  # (B, S, I)
         y, output_cache = self.output.forward(h, attended)
         return (y, probs), (attention_cache, intermediate_cache, output_cache)
 
-    def backward(self, dy: np.ndarray, dprobs: np.ndarray | None, cache: Cache) -> np.ndarray:
+    def backward(self, dy: np.ndarray, dprobs: Any, cache: Cache) -> np.ndarray:
         attention_cache, intermediate_cache, output_cache = cache
         dh, dattended = self.output.backward(dy, output_cache)
         dattended = dattended + self.intermediate.backward(dh, intermediate_cache)
@@ -186,7 +212,7 @@ class BertEncoder(Module):
     def forward(
         self,
         hidden_states: np.ndarray,
-        attention_mask: np.ndarray | None,
+        attention_mask: Mask,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         cache_policy: str = "keep",
@@ -254,7 +280,7 @@ class BertEncoder(Module):
         return dhidden_states
 
     def _forward_again(
-        self, i: int, attention_mask: np.ndarray | None, hidden_states: np.ndarray, rng_state: Any, training: bool
+        self, i: int, attention_mask: Mask, hidden_states: np.ndarray, rng_state: Any, training: bool
     ) -> Cache:
         """The cache of layer i once more, in the mode of the first time and with the same elements dropped."""
         rng_state_now, training_now = self.rng.bit_generator.state, self.layer[i].training

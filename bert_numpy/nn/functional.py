@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from . import special
+from .parallel import by_rows
 
 Cache = Any  # what a forward hands to its backward; the two alone know what is in it
 
@@ -212,17 +213,20 @@ def gelu_forward(x: np.ndarray) -> tuple[np.ndarray, Cache]:
     >>> gelu_forward(np.array([-1.0, 0.0, 1.0]))[0]
     array([-0.15865525,  0.        ,  0.84134475])
     """
-    cdf = special.normal_cdf(x)
-    return x * cdf, (x, cdf)
+    y = by_rows(lambda x: x * special.normal_cdf(x), _rows(x))
+    return y.reshape(x.shape), x
 
 
 def gelu_backward(dy: np.ndarray, cache: Cache) -> np.ndarray:
     """dx = dy (Φ(x) + x φ(x)), with φ = Φ' the density of the standard normal."""
-    x, cdf = cache
-    # y = x * cdf(x)
-    pdf = np.exp(x * x * -0.5)
-    pdf *= 1 / math.sqrt(2 * math.pi)
-    return dy * (cdf + x * pdf)
+    x = cache
+
+    def gradient(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        # y = x * cdf(x)
+        pdf = np.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+        return dy * (special.normal_cdf(x) + x * pdf)
+
+    return by_rows(gradient, _rows(dy), _rows(x)).reshape(x.shape)
 
 
 _TANH_SCALE = math.sqrt(2 / math.pi)
@@ -240,8 +244,13 @@ def gelu_new_forward(x: np.ndarray) -> tuple[np.ndarray, Cache]:
     >>> gelu_new_forward(np.array([-1.0, 0.0, 1.0]))[0]
     array([-0.15880801,  0.        ,  0.84119199])
     """
-    inner_tanh = np.tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))
-    return 0.5 * x * (1 + inner_tanh), (x, inner_tanh)
+
+    def gelu_new(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inner_tanh = np.tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))
+        return 0.5 * x * (1 + inner_tanh), inner_tanh
+
+    y, inner_tanh = by_rows(gelu_new, _rows(x))
+    return y.reshape(x.shape), (x, inner_tanh.reshape(x.shape))
 
 
 def gelu_new_backward(dy: np.ndarray, cache: Cache) -> np.ndarray:
@@ -289,9 +298,15 @@ def softmax_forward(x: np.ndarray) -> tuple[np.ndarray, Cache]:
     >>> softmax_forward(np.array([[1000.0, 1000.0]]))[0]
     array([[0.5, 0.5]])
     """
-    y = np.exp(x - x.max(axis=-1, keepdims=True))  # the shift cancels; without it exp overflows
-    y /= y.sum(axis=-1, keepdims=True)
+    y = by_rows(_softmax, _rows(x)).reshape(x.shape)
     return y, y
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    y = x - x.max(axis=-1, keepdims=True)  # the shift cancels; without it exp overflows
+    np.exp(y, out=y)
+    y /= y.sum(axis=-1, keepdims=True)
+    return y
 
 
 def softmax_backward(dy: np.ndarray, cache: Cache) -> np.ndarray:
@@ -334,7 +349,9 @@ def scaled_dot_product_attention_forward(
         scores += mask
     probs, softmax_cache = softmax_forward(scores)
     probs, dropout_cache = dropout_forward(probs, dropout_p, rng)
-    context = probs @ value  # (B, A, S, D)
+    B, A, S, D = query.shape
+    context = np.empty((B, S, A, D), query.dtype).transpose(0, 2, 1, 3)  # heads side by side, as they will be used
+    np.matmul(probs, value, out=context)  # (B, A, S, D)
     return (context, probs), (query, key, value, probs, softmax_cache, dropout_cache)
 
 

@@ -8,8 +8,14 @@ quotient of two polynomials with positive coefficients (no cancellation) holds o
 
     erfc(z) = exp(-z²) P(z) / Q(z)        relative error of P/Q: 4.9e-17 (float64), 5.6e-9 (float32)
 
-`tests/golden/make_erfc_coefficients.py` computes the coefficients with 80 digits.  One fit serves each dtype: the
-short one costs half the time, and float32 could not hold the digits of the long one.
+One fit serves each dtype: the short one costs half the time, and float32 could not hold the digits of the long one.
+
+GELU of float32 is the most costly of all operations that are not products, so `normal_cdf` has a shorter way for it:
+the logit of Φ is an odd function that seven terms fit,
+
+    Φ(x) = 1 / (1 + exp(-x L(x²)))        absolute error of Φ and of x Φ(x): 6.8e-8, half a unit in the last place of 1
+
+`tests/golden/make_erfc_coefficients.py` computes all coefficients.
 """
 
 from __future__ import annotations
@@ -38,6 +44,10 @@ _Q32 = (
     1.0, 2.3659390227597562861, 2.4003793227989341021, 1.3237034513030095051, 0.40555261675686044112,
     0.057971154400971060305,
 )  # fmt: skip
+_LOGIT32 = (
+    1.595768985328, 0.072667822686, -6.5909527584e-05, -1.1055588027e-04, 7.9462259331e-06, -2.6729370501e-07,
+    3.6187258503e-09,
+)  # fmt: skip
 _FITS = {np.dtype(np.float64): (_P64, _Q64, 28.0), np.dtype(np.float32): (_P32, _Q32, 10.5)}
 
 # erf(x) = 2/√π Σ (-1)ⁿ x²ⁿ⁺¹ / (n! (2n+1)); below |x| = 0.5 thirteen terms reach 1e-17.
@@ -46,8 +56,9 @@ _MACLAURIN = tuple(2 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
     """Σ cₙ xⁿ by Horner's rule; the running value is the only array it creates."""
-    total = np.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
+    total = x * coefficients[-1]
+    total += coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
         total *= x
         total += coefficient
     return total
@@ -121,6 +132,14 @@ def normal_cdf(x: np.ndarray) -> np.ndarray:
     >>> normal_cdf(np.array([-1.0, 0.0, 1.0]))
     array([0.15865525, 0.5       , 0.84134475])
     """
-    y = erfc(_as_float(x) * -math.sqrt(0.5))
-    y *= 0.5
-    return y
+    x = _as_float(x)
+    if x.dtype == np.float64:
+        y = erfc(x * -math.sqrt(0.5))
+        y *= 0.5
+        return y
+    with np.errstate(over="ignore"):  # an infinite exponential is what makes Φ exactly 0
+        y = _polynomial(_LOGIT32, x * x)
+        y *= x
+        np.exp(np.negative(y, out=y), out=y)
+        y += 1
+        return np.reciprocal(y, out=y)
