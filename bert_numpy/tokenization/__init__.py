@@ -9,6 +9,7 @@ In the order in which to read them:
 - `vocabulary`, `tokens`: vocab.txt, special tokens, ids back to text
 - `arguments`, `files`: what a call may say; tokenizer.json
 - `bert`: `BertTokenizer`, which most readers want
+- `training`: a vocabulary learnt from text
 
 Importing this package reads no table and no `regex`; the first text does.
 """
@@ -18,6 +19,7 @@ from .basic import BasicTokenizer
 from .batch import BatchEncoding
 from .bert import BertTokenizer
 from .encoding import Encoding
+from .training import train_wordpiece
 from .vocabulary import read_vocab, write_vocab
 from .wordpiece import WordPiece
 
@@ -30,5 +32,6 @@ __all__ = [
     "TokenizedText",
     "WordPiece",
     "read_vocab",
+    "train_wordpiece",
     "write_vocab",
 ]
