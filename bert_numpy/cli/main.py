@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from . import model, text
+from . import bench, model, text
 from .usage import HelpFormatter, UsageError, with_examples
 
 EXAMPLES = (
@@ -26,6 +26,7 @@ EXAMPLES = (
     "bert-numpy embed --model all-MiniLM-L6-v2 --input lines.txt --output vectors.npy",
     "bert-numpy convert uncased_L-12_H-768_A-12.zip my-bert",
     "bert-numpy download bert-base-uncased",
+    "bert-numpy bench --against transformers         how fast this package is, and how fast the reference",
 )
 EXIT_CODES = (
     "exit codes: 0 done, 1 a check failed or an input cannot be used, 2 wrong usage, 3 a file or model is missing"
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         text.add_embed,
         model.add_convert,
         model.add_download,
+        bench.add_bench,
     ):
         add(commands)
     return parser
