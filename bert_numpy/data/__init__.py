@@ -16,6 +16,7 @@ from .dataset import Dataset, DatasetDict
 from .documents import TokenizedDocuments, read_documents
 from .google_pretraining import create_instances, to_arrays
 from .labels import LabelMap
+from .loader import default_data_collator, epoch_batches
 from .masking import DataCollatorForLanguageModeling
 from .multiple_choice import read_multiple_choice, read_swag, tokenize_choices
 from .pretraining import PretrainingDataset
@@ -35,6 +36,8 @@ __all__ = [
     "PretrainingDataset",
     "TokenizedDocuments",
     "create_instances",
+    "default_data_collator",
+    "epoch_batches",
     "find_answers",
     "load_dataset",
     "read_classification",
