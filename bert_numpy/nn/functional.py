@@ -223,8 +223,14 @@ def gelu_backward(dy: np.ndarray, cache: Cache) -> np.ndarray:
 
     def gradient(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
         # y = x * cdf(x)
-        pdf = np.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-        return dy * (special.normal_cdf(x) + x * pdf)
+        pdf = x * x
+        pdf *= -0.5
+        np.exp(pdf, out=pdf)
+        pdf *= 1 / math.sqrt(2 * math.pi)
+        pdf *= x
+        pdf += special.normal_cdf(x)
+        pdf *= dy
+        return pdf
 
     return by_rows(gradient, _rows(dy), _rows(x)).reshape(x.shape)
 

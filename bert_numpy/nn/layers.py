@@ -47,8 +47,8 @@ class Linear(Module):
 
     def backward(self, dy: np.ndarray, cache: Cache) -> np.ndarray:
         dx, dweight, dbias = F.linear_backward(dy, cache)
-        self.weight.accumulate(dweight)
-        self.bias.accumulate(dbias)
+        self.weight.accumulate(dweight, copy=False)
+        self.bias.accumulate(dbias, copy=False)
         return dx
 
 
@@ -70,8 +70,8 @@ class LayerNorm(Module):
 
     def backward(self, dy: np.ndarray, cache: Cache) -> np.ndarray:
         dx, dweight, dbias = F.layer_norm_backward(dy, cache)
-        self.weight.accumulate(dweight)
-        self.bias.accumulate(dbias)
+        self.weight.accumulate(dweight, copy=False)
+        self.bias.accumulate(dbias, copy=False)
         return dx
 
 
@@ -99,7 +99,7 @@ class Embedding(Module):
 
     def backward(self, dy: np.ndarray, cache: Cache) -> None:
         """Ids have no gradient, so nothing is returned."""
-        self.weight.accumulate(F.embedding_backward(dy, cache))
+        self.weight.accumulate(F.embedding_backward(dy, cache), copy=False)
 
 
 class Dropout(Module):

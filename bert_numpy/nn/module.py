@@ -41,15 +41,29 @@ class Parameter:
     def __init__(self, data: np.ndarray) -> None:
         self.data = data
         self.grad: np.ndarray | None = None
+        self._owns_grad = False
 
-    def accumulate(self, grad: np.ndarray) -> None:
-        """Add `grad`, which has the shape of `data`, to what is there; the sum lives in an array of the parameter's."""
+    def accumulate(self, grad: np.ndarray, *, copy: bool = True) -> None:
+        """Add `grad` to what is there.
+
+        Parameters
+        ----------
+        grad : ndarray of the shape of `data`
+            Is never written to while gradients are added.
+        copy : bool
+            False leaves out the copy of a first gradient, for a caller who made `grad` and needs it no more: an
+            optimizer may write into it.
+        """
         if np.shape(grad) != self.data.shape:
             raise ValueError(f"a gradient of shape {np.shape(grad)} cannot be that of a parameter of {self.data.shape}")
         if self.grad is None:
-            self.grad = np.array(grad, dtype=self.data.dtype)
-        else:
+            self.grad = np.array(grad, dtype=self.data.dtype) if copy else grad.astype(self.data.dtype, copy=False)
+            self._owns_grad = copy
+        elif self._owns_grad:
             self.grad += grad
+        else:
+            self.grad = self.grad + grad
+            self._owns_grad = True
 
     def zero_grad(self) -> None:
         """Forget the gradient; the only way to lower what `accumulate` has gathered."""

@@ -71,7 +71,7 @@ def by_rows(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
             whole[block] = result
 
     store(first_block, first)
-    _for_each(lambda block: store(block, function(*(array[block] for array in arrays))), blocks)
+    for_each(lambda block: store(block, function(*(array[block] for array in arrays))), blocks)
     return tuple(wholes) if several else wholes[0]
 
 
@@ -96,8 +96,20 @@ def in_parts(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
             _here.is_a_part = False
 
     with blas.one_thread():
-        _for_each(compute, range(len(parts)))
+        for_each(compute, range(len(parts)))
     return results
+
+
+def for_each(task: Callable[[Any], None], items: Sequence[Any]) -> None:
+    """`task(item)` for every item, on all threads; ends when all have ended, with an error if there was one."""
+    waiting = deque(items)  # any number of threads may take from a deque
+    helpers = [_pool().submit(_drain, task, waiting) for _ in range(min(_threads(), len(items)) - 1)]
+    try:
+        _drain(task, waiting)
+    finally:
+        for helper in helpers:
+            if not helper.cancel():  # one that has not begun finds nothing left to do
+                helper.result()
 
 
 def threads_for_parts() -> int:
@@ -119,18 +131,6 @@ def _blocks(arrays: tuple[np.ndarray, ...]) -> list[slice]:
     count = max(-(-size // BLOCK_SIZE), min(_threads(), size // GRAIN), 1)
     step = max(-(-rows // count), 1)
     return [slice(start, start + step) for start in range(0, max(rows, 1), step)]
-
-
-def _for_each(task: Callable[[Any], None], items: Sequence[Any]) -> None:
-    """`task(item)` for every item, on all threads; ends when all have ended, with an error if there was one."""
-    waiting = deque(items)  # any number of threads may take from a deque
-    helpers = [_pool().submit(_drain, task, waiting) for _ in range(min(_threads(), len(items)) - 1)]
-    try:
-        _drain(task, waiting)
-    finally:
-        for helper in helpers:
-            if not helper.cancel():  # one that has not begun finds nothing left to do
-                helper.result()
 
 
 def _drain(task: Callable[[Any], None], waiting: deque[Any]) -> None:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -31,6 +32,7 @@ import numpy as np
 
 from ..nn.layers import LayerNorm
 from ..nn.module import Module, Parameter
+from ..nn.parallel import for_each
 from .updates import BLOCK, adamw_update, blocks, momentum_update, sgd_update
 
 NO_DECAY = (r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)")
@@ -116,12 +118,15 @@ class Optimizer:
         ValueError
             If a gradient has not the shape of its parameter.
         """
-        scratch: dict[np.dtype, np.ndarray] = {}
-        for update, block in self._work():
-            data = block[0]
-            if data.dtype not in scratch:
-                scratch[data.dtype] = np.empty(BLOCK, data.dtype)
-            update(*block, scratch[data.dtype][: data.size].reshape(data.shape))
+        scratch = threading.local()  # one array for each thread
+
+        def work(part: tuple[Callable[..., None], list[np.ndarray]]) -> None:
+            update, (data, *others) = part
+            if not hasattr(scratch, "array") or scratch.array.dtype != data.dtype:
+                scratch.array = np.empty(BLOCK, data.dtype)
+            update(data, *others, scratch.array[: data.size].reshape(data.shape))
+
+        for_each(work, list(self._work()))
 
     def _work(self) -> Iterator[tuple[Callable[..., None], list[np.ndarray]]]:
         """What a step has to do, in parts that do not depend on each other: (update, the block that it is for)."""

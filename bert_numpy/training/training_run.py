@@ -195,6 +195,8 @@ class TrainingRun:
             return
         while place.epoch < self.num_epochs:
             place.closed = False
+            if hasattr(self.trainer.train_dataset, "set_epoch"):  # whose examples are drawn anew in each epoch
+                self.trainer.train_dataset.set_epoch(place.epoch)
             self._call("on_epoch_begin")
             batches = self._batches(place.epoch)
             while place.updates < self.updates_per_epoch and not (self._over() or self.control.should_epoch_stop):

@@ -13,6 +13,7 @@ import pytest
 
 from bert_numpy.models import BertForPreTraining
 from bert_numpy.nn import LayerNorm, Linear, Module, Parameter
+from bert_numpy.nn.parallel import num_threads
 from bert_numpy.training import SGD, AdamW, clip_grad_norm_, nonfinite_gradients, parameter_groups, updates
 
 
@@ -185,7 +186,7 @@ def test_blocks_cover_an_array_once(size, rng):
     parameter = Parameter(data.copy())
     take_step(AdamW([parameter], lr=0.1, weight_decay=0.5), parameter, gradient)
     expected = data - 0.1 * (gradient / (np.abs(gradient) + 1e-8) + 0.5 * data)  # the first step: m̂ = g, v̂ = g²
-    np.testing.assert_allclose(parameter.data, expected, rtol=1e-12)
+    np.testing.assert_allclose(parameter.data, expected, rtol=1e-12, atol=1e-14)
 
 
 LAYOUTS = {
@@ -242,7 +243,7 @@ def test_a_step_needs_no_memory_beyond_its_state():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 1.5 * updates.BLOCK * 4
+    assert peak < (0.5 + num_threads()) * updates.BLOCK * 4
 
 
 def test_a_read_only_array_is_replaced_once(tmp_path):
