@@ -1,4 +1,7 @@
-"""Commands on texts: tokenize, fill-mask, embed."""
+"""Commands on texts that need no trained head of their own: tokenize, fill-mask, embed.
+
+Read next: `answers.py`.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,8 @@ def add_fill_mask(commands: Any) -> None:
         commands,
         "fill-mask",
         "guess the words that [MASK] stands for",
-        "Print the likeliest words for each [MASK] of each text, with their probabilities.",
+        "Print the likeliest words for each [MASK] of each text, with their probabilities. Each [MASK] is one word or "
+        "piece of a word, guessed from both sides; the text is not continued.",
         'bert-numpy fill-mask "Paris is the [MASK] of France." --model my-bert --top-k 3',
     )
     add_texts(parser, "a text with [MASK] in it")
@@ -73,11 +77,8 @@ def run_fill_mask(options: argparse.Namespace) -> int:
 
     texts = texts_of(options)
     fill_mask = FillMask.from_pretrained(model_folder(options))
-    for number, text in enumerate(texts, start=1):
-        try:
-            answers = fill_mask(text, options.top_k)
-        except ValueError as error:
-            raise ValueError(f"text {number}: {error}" if len(texts) > 1 else str(error)) from None
+    found = fill_mask(texts, options.top_k)
+    for text, answers in zip(texts, [found] if len(texts) == 1 else found, strict=True):
         if options.json:
             print(json.dumps({"text": text, "answers": answers}, ensure_ascii=False))
             continue

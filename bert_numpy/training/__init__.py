@@ -4,6 +4,7 @@ It knows parameters, modules and batches, not BERT.  In the order in which to re
 
 - `updates`, `gradients`, `optimizers`, `schedules`: a step
 - `arguments`, `state`, `callbacks`, `progress`, `run_log`: what a run is told, and what it tells
+- `replicas`: a batch divided among threads
 - `generators`, `checkpointing`, `resuming`, `interruption`: nothing is lost
 - `evaluation`, `training_run`, `trainer`: the loop
 """

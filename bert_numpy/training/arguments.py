@@ -71,6 +71,8 @@ class TrainingArguments:
         Biases and LayerNorm are not decayed.
     max_grad_norm : float
         Gradients are scaled down to this global norm; 0 leaves them as they are.
+    num_replicas : int
+        Copies of the model among which each batch is divided, one thread each; see `Replicas`.
     gradient_checkpointing : bool
         Keep only the input of each layer for backward and compute the rest again: less memory, a third more time.
     logging_strategy, logging_steps, logging_first_step
@@ -143,6 +145,7 @@ class TrainingArguments:
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
+    num_replicas: int = 1
     gradient_checkpointing: bool = False
 
     logging_strategy: str = "steps"
@@ -277,7 +280,8 @@ class TrainingArguments:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not available: {reason}; leave it out")
 
     def _check_numbers(self) -> None:
-        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        sizes = ("per_device_train_batch_size", "per_device_eval_batch_size")
+        for name in (*sizes, "gradient_accumulation_steps", "num_replicas"):
             self._check(name, _is_whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number from 1")
         for name in ("seed", "data_seed"):
             value = getattr(self, name)

@@ -33,6 +33,7 @@ from .callbacks import is_better, metric_of
 from .evaluation import count_tokens
 from .generators import Generators, Snapshot, reseed
 from .gradients import clip_grad_norm_, nonfinite_gradients
+from .replicas import Replicas
 from .resuming import conditions, length_of_run, refuse_other_conditions, warn_of_another_length
 from .run_log import RunLog
 from .state import NonFiniteError, TrainerControl, TrainerState
@@ -105,6 +106,8 @@ class TrainingRun:
         trainer.control = TrainerControl()
         trainer.create_optimizer_and_scheduler(self.max_steps)
         self._step_began: Snapshot | None = None  # the generators before the step at hand
+        count = self.args.num_replicas
+        self.replicas = Replicas(self.model, count) if count > 1 else None
         self._updating = False  # whether weights and state are between two steps
         self._saved_step = -1
         if checkpoint is not None and saved is not None:
@@ -234,7 +237,7 @@ class TrainingRun:
         total, tokens = 0.0, 0
         for number, indices in enumerate(batches, start=1):
             inputs = trainer.collate(fetch(trainer.train_dataset, indices))
-            loss = trainer.training_step(self.model, inputs, 1 / len(batches))
+            loss = self._forward_backward(inputs, 1 / len(batches))
             if not math.isfinite(loss):
                 raise self._not_finite(f"the loss is {loss}", [indices])
             total, tokens = total + loss, tokens + count_tokens(inputs)
@@ -254,6 +257,11 @@ class TrainingRun:
         self._updating = False
         self._step_began = None
         self._call("on_step_end", loss=total / len(batches))
+
+    def _forward_backward(self, inputs: dict[str, Any], scale: float) -> float:
+        if self.replicas is None:
+            return self.trainer.training_step(self.model, inputs, scale)
+        return self.replicas.forward_backward(self.trainer.training_step, inputs, scale)
 
     def _count(
         self, loss: float, norm: float, rate: float, tokens: int, batches: list[np.ndarray], seconds: float

@@ -129,6 +129,44 @@ def test_resuming_gives_the_same_bits(event, step, straight, tmp_path):
     assert_same(trainer, tmp_path, straight)
 
 
+class Redrawn(Examples):
+    """Examples of which every epoch changes a word."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+        self.input_ids[:, 0] = 5 + epoch
+
+
+def redrawing(folder, model=None, callbacks=()):
+    trainer = make_trainer(folder, model, callbacks, save_steps=2)  # amid the epochs, of three steps each
+    trainer.train_dataset = Redrawn()
+    return trainer
+
+
+def test_a_data_set_is_told_the_epoch(tmp_path):
+    trainer = redrawing(tmp_path)
+    trainer.train()
+    assert trainer.train_dataset.epochs == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("event", "step", "epochs"), [("on_step_end", 5, [1, 2, 3]), ("on_epoch_begin", 9, [2, 3])])
+def test_resuming_with_a_data_set_that_changes_gives_the_same_bits(event, step, epochs, straight, tmp_path):
+    undisturbed = redrawing(tmp_path / "a")
+    undisturbed.train()
+    expected = outcome(undisturbed, tmp_path / "a")
+    assert expected["weights"] != straight["weights"]
+    with pytest.raises(Broken):
+        redrawing(tmp_path / "b", callbacks=[breaking(event, step)]).train()
+    trainer = redrawing(tmp_path / "b", make_model(seed=99))
+    trainer.train(resume_from_checkpoint=True)
+    assert trainer.train_dataset.epochs == epochs
+    assert_same(trainer, tmp_path / "b", expected)
+
+
 def test_resuming_again_and_again_gives_the_same_bits(straight, tmp_path):
     with pytest.raises(Broken):
         make_trainer(tmp_path, callbacks=[breaking("on_step_end", 4)], save_steps=1).train()

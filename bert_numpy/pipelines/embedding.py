@@ -1,6 +1,7 @@
-"""Text in, answer out: a tokenizer, a model, and what to do with its outputs.
+"""Texts to vectors: one for each text, or one for each token.
 
-Here: `FillMask` and `Embedder`.  Not here: reading texts from files and printing answers (`cli/`).
+Here: `Embedder` and `FeatureExtractor`; `sentence_settings` reads how a sentence-transformers folder pools.
+Read next: `summary.py`.
 """
 
 from __future__ import annotations
@@ -12,122 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoints import CheckpointError, load_checkpoint
-from .configuration import BertConfig
-from .hub import find_model
-from .models import BertForMaskedLM, BertModel
-from .nn import functional as F
-from .tokenization import BertTokenizer
+from ..hub import find_model
+from ..models import BertModel
+from ..tokenization import BertTokenizer
+from .base import check_batch_size, check_finite, check_texts, load_tokenizer, longest_input, run_in_batches
 
 POOLINGS = ("mean", "cls")
-
-
-def load_tokenizer(folder: str | Path, vocab_size: int) -> BertTokenizer:
-    """The tokenizer of a model folder, checked against the size of the model's vocabulary.
-
-    A model may have a few rows more than there are words, where its size was rounded up to a multiple of 8.
-
-    Raises
-    ------
-    ValueError
-        If the vocabulary belongs to another model.
-    """
-    tokenizer = BertTokenizer.from_pretrained(folder)
-    spare_rows = vocab_size - len(tokenizer)
-    rounded_up = vocab_size % 8 == 0 and 0 <= spare_rows < 128
-    if spare_rows and not rounded_up:
-        raise ValueError(
-            f"{folder}: the vocabulary has {len(tokenizer)} words but the model's vocab_size is {vocab_size}; "
-            "the two do not belong together"
-        )
-    return tokenizer
-
-
-def check_finite(outputs: np.ndarray) -> np.ndarray:
-    """Pass outputs on, unless the weights have made them NaN or infinite."""
-    if not np.isfinite(outputs).all():
-        raise ValueError("the model's outputs are not finite; `bert-numpy inspect` shows which weights are at fault")
-    return outputs
-
-
-class FillMask:
-    """Guess the words that [MASK] stands for.  The model is put into eval mode.
-
-    Examples
-    --------
-    >>> fill_mask = FillMask.from_pretrained("tiny-random")      # random weights: the guess means nothing
-    >>> answers = fill_mask("to be or [MASK]", top_k=2)
-    >>> [sorted(answer) for answer in answers]
-    [['score', 'sequence', 'token', 'token_str'], ['score', 'sequence', 'token', 'token_str']]
-    """
-
-    def __init__(self, model: BertForMaskedLM, tokenizer: BertTokenizer) -> None:
-        if tokenizer.mask_token is None:
-            raise ValueError("the tokenizer has no mask_token, so there is nothing to fill")
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> FillMask:
-        """Load model and tokenizer from a folder, or by the name of a model that ships.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If something is missing, or the checkpoint has no MLM head.
-        """
-        folder = find_model(name)
-        model = BertForMaskedLM(BertConfig.from_pretrained(folder), init_weights=False)
-        tensors = load_checkpoint(folder)
-        if model.fit_weights(tensors, str(folder)).new:
-            raise CheckpointError(f"{folder} has no MLM head, so it cannot fill masks; use a BertForMaskedLM")
-        model.load_weights(tensors, str(folder))
-        return cls(model, load_tokenizer(folder, model.config.vocab_size))
-
-    def __call__(self, text: str, top_k: int = 5) -> list[Any]:
-        """The likeliest words for each [MASK] of a text, the likeliest first.
-
-        Parameters
-        ----------
-        text : str
-            With one or more [MASK]; each is guessed with the others still masked.
-        top_k : int
-
-        Returns
-        -------
-        list of dict
-            `score` (probability), `token` (id), `token_str` and `sequence` (the text with the word filled in).
-            A list of such lists if there are several [MASK], as in the reference library.
-
-        Raises
-        ------
-        ValueError
-            If there is no [MASK], or the text is too long.
-        """
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {top_k}")
-        inputs = self.tokenizer(text, return_tensors="np")
-        ids = inputs["input_ids"][0]
-        places = np.flatnonzero(ids == self.tokenizer.mask_token_id).tolist()
-        if not places:
-            shown = repr(text) if len(text) <= 60 else f"{text[:60]!r}…"
-            raise ValueError(f"no {self.tokenizer.mask_token} in {shown}; write it where a word is to be guessed")
-        logits = check_finite(self.model(**inputs).logits[0, places])
-        answers = [self._answers(ids, place, row, top_k) for place, row in zip(places, logits, strict=True)]
-        return answers[0] if len(answers) == 1 else answers
-
-    def _answers(self, ids: np.ndarray, place: int, logits: np.ndarray, top_k: int) -> list[dict[str, Any]]:
-        scores, _ = F.softmax_forward(logits)
-        answers = []
-        for token in np.argsort(-scores, kind="stable")[: min(top_k, len(self.tokenizer))]:
-            filled = ids.copy()
-            filled[place] = token
-            sequence = self.tokenizer.decode(filled[1:-1])  # without [CLS] and [SEP]; other masks stay visible
-            word = self.tokenizer.convert_ids_to_tokens(int(token))
-            answers.append(
-                {"score": float(scores[token]), "token": int(token), "token_str": word, "sequence": sequence}
-            )
-        return answers
 
 
 class Embedder:
@@ -153,14 +44,11 @@ class Embedder:
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r} is unknown; choose from {', '.join(POOLINGS)}")
-        longest = model.config.max_position_embeddings
-        if max_length is not None and not 3 <= max_length <= longest:
-            raise ValueError(f"max_length {max_length} must lie between 3 and max_position_embeddings {longest}")
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.normalize = normalize
-        self.max_length = min(longest, tokenizer.model_max_length) if max_length is None else max_length
+        self.max_length = longest_input(model, tokenizer, max_length)
 
     @classmethod
     def from_pretrained(
@@ -207,15 +95,12 @@ class Embedder:
         """
         if isinstance(texts, str):
             raise TypeError("texts must be a list of texts, not one text; write embed([text])")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        check_batch_size(batch_size)
+        texts = check_texts(texts)
         vectors = np.zeros((len(texts), self.model.config.hidden_size), self.model.dtype)
         rows = [self.tokenizer(text, truncation=True, max_length=self.max_length) for text in texts]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]["input_ids"]))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            batch = self.tokenizer.pad([rows[i] for i in chosen], return_tensors="np")
-            hidden_states = check_finite(self.model(**batch).last_hidden_state)
+        for chosen, batch, outputs in run_in_batches(self.model, self.tokenizer, rows, batch_size):
+            hidden_states = check_finite(outputs.last_hidden_state)
             vectors[chosen] = self._pool(hidden_states, batch["attention_mask"])
         if self.normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -227,6 +112,72 @@ class Embedder:
             return hidden_states[:, 0]
         weights = attention_mask[..., np.newaxis].astype(hidden_states.dtype)  # (B, S, 1)
         return (hidden_states * weights).sum(axis=1) / weights.sum(axis=1)
+
+
+class FeatureExtractor:
+    """The last hidden states of a text: one vector for every token, [CLS] and [SEP] included.
+
+    The model is put into eval mode.
+
+    Examples
+    --------
+    >>> extract = FeatureExtractor.from_pretrained("tiny-random")
+    >>> features = extract("to be")
+    >>> len(features), len(features[0]), len(features[0][0])
+    (1, 4, 20)
+    >>> extract("to be", return_tensors=True).shape
+    (1, 4, 20)
+    """
+
+    def __init__(
+        self, model: BertModel, tokenizer: BertTokenizer, truncation: bool = False, batch_size: int = 32
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.truncation = truncation
+        self.batch_size = check_batch_size(batch_size)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **settings: Any) -> FeatureExtractor:
+        """Load model and tokenizer; `settings` are keyword arguments of the class.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If something is missing or does not fit together.
+        """
+        folder = find_model(name)
+        model = BertModel.from_pretrained(folder)
+        return cls(model, load_tokenizer(folder, model.config.vocab_size), **settings)
+
+    def __call__(
+        self, inputs: str | Sequence[str], truncation: bool | None = None, return_tensors: bool = False
+    ) -> Any:
+        """Extract the features of one text or of several.
+
+        Parameters
+        ----------
+        inputs : str or sequence of str
+        truncation : bool, optional
+            Cut texts that are too long, which are an error otherwise.
+        return_tensors : bool
+            Return arrays instead of lists.
+
+        Returns
+        -------
+        nested list, or ndarray, of shape (1, S, H)
+            A list of them for several texts.
+        """
+        truncation = self.truncation if truncation is None else truncation
+        texts = [inputs] if isinstance(inputs, str) else check_texts(inputs)
+        limit = longest_input(self.model, self.tokenizer, None) if truncation else None
+        rows = [self.tokenizer(text, truncation=truncation, max_length=limit) for text in texts]
+        features: list[Any] = [None] * len(rows)
+        for chosen, _, outputs in run_in_batches(self.model, self.tokenizer, rows, self.batch_size):
+            for states, i in zip(check_finite(outputs.last_hidden_state), chosen, strict=True):
+                own = states[np.newaxis, : len(rows[i]["input_ids"])]
+                features[i] = own if return_tensors else own.tolist()
+        return features[0] if isinstance(inputs, str) else features
 
 
 def sentence_settings(folder: str | Path) -> dict[str, Any]:
