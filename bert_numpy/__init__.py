@@ -19,7 +19,20 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
 
 if TYPE_CHECKING:  # the same table of contents, for editors and type checkers
-    from .configuration import BertConfig
+    from .configuration import (
+        BertConfig,
+    )
+    from .data import (
+        DataCollatorForLanguageModeling,
+        DataCollatorForMultipleChoice,
+        DataCollatorForTokenClassification,
+        DataCollatorWithPadding,
+        Dataset,
+        DatasetDict,
+        PretrainingDataset,
+        default_data_collator,
+        load_dataset,
+    )
     from .models import (
         BertForMaskedLM,
         BertForMultipleChoice,
@@ -30,11 +43,40 @@ if TYPE_CHECKING:  # the same table of contents, for editors and type checkers
         BertForTokenClassification,
         BertModel,
     )
-    from .tokenization import BertTokenizer
+    from .pipelines import (
+        Embedder,
+        FeatureExtractor,
+        FillMask,
+        QuestionAnswerer,
+        Summarizer,
+        TextClassifier,
+        TokenTagger,
+        pipeline,
+    )
+    from .tokenization import (
+        BertTokenizer,
+        train_wordpiece,
+    )
+    from .training import (
+        SGD,
+        AdamW,
+        EarlyStoppingCallback,
+        EvalPrediction,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+        get_constant_schedule,
+        get_constant_schedule_with_warmup,
+        get_cosine_schedule_with_warmup,
+        get_google_schedule_with_warmup,
+        get_linear_schedule_with_warmup,
+        get_scheduler,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdamW": "training",
     "BertConfig": "configuration",
     "BertForMaskedLM": "models",
     "BertForMultipleChoice": "models",
@@ -45,6 +87,36 @@ _HOMES = {
     "BertForTokenClassification": "models",
     "BertModel": "models",
     "BertTokenizer": "tokenization",
+    "DataCollatorForLanguageModeling": "data",
+    "DataCollatorForMultipleChoice": "data",
+    "DataCollatorForTokenClassification": "data",
+    "DataCollatorWithPadding": "data",
+    "Dataset": "data",
+    "DatasetDict": "data",
+    "default_data_collator": "data",
+    "EarlyStoppingCallback": "training",
+    "Embedder": "pipelines",
+    "EvalPrediction": "training",
+    "FeatureExtractor": "pipelines",
+    "FillMask": "pipelines",
+    "get_constant_schedule": "training",
+    "get_constant_schedule_with_warmup": "training",
+    "get_cosine_schedule_with_warmup": "training",
+    "get_google_schedule_with_warmup": "training",
+    "get_linear_schedule_with_warmup": "training",
+    "get_scheduler": "training",
+    "load_dataset": "data",
+    "pipeline": "pipelines",
+    "PretrainingDataset": "data",
+    "QuestionAnswerer": "pipelines",
+    "SGD": "training",
+    "Summarizer": "pipelines",
+    "TextClassifier": "pipelines",
+    "TokenTagger": "pipelines",
+    "train_wordpiece": "tokenization",
+    "Trainer": "training",
+    "TrainerCallback": "training",
+    "TrainingArguments": "training",
 }
 
 # Programs written for transformers ask for these names; every model here is a BERT, so there is nothing to choose.
@@ -63,6 +135,7 @@ _ALIASES = {
 }
 
 __all__ = [
+    "AdamW",
     "BertConfig",
     "BertForMaskedLM",
     "BertForMultipleChoice",
@@ -73,7 +146,37 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "BertTokenizer",
+    "DataCollatorForLanguageModeling",
+    "DataCollatorForMultipleChoice",
+    "DataCollatorForTokenClassification",
+    "DataCollatorWithPadding",
+    "Dataset",
+    "DatasetDict",
+    "EarlyStoppingCallback",
+    "Embedder",
+    "EvalPrediction",
+    "FeatureExtractor",
+    "FillMask",
+    "PretrainingDataset",
+    "QuestionAnswerer",
+    "SGD",
+    "Summarizer",
+    "TextClassifier",
+    "TokenTagger",
+    "Trainer",
+    "TrainerCallback",
+    "TrainingArguments",
     "__version__",
+    "default_data_collator",
+    "get_constant_schedule",
+    "get_constant_schedule_with_warmup",
+    "get_cosine_schedule_with_warmup",
+    "get_google_schedule_with_warmup",
+    "get_linear_schedule_with_warmup",
+    "get_scheduler",
+    "load_dataset",
+    "pipeline",
+    "train_wordpiece",
     *_ALIASES,
 ]
 

@@ -71,7 +71,7 @@ def _outputs(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 def _forward(case: dict[str, Any]) -> Prepared:
     from ..models import BertModel
 
-    model = BertModel.from_pretrained(case["checkpoint"])
+    model = BertModel.from_pretrained(case["checkpoint"]).skip_padding()
     inputs = read_arrays(case["inputs"])
     input_ids, attention_mask = inputs["input_ids"], inputs["attention_mask"]
     runs = {"numpy": lambda: model(input_ids, attention_mask), "floor": _floor(model, attention_mask)}

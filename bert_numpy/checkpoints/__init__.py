@@ -11,7 +11,7 @@ model).
 :func:`load_checkpoint` here find out for themselves what they are given.
 """
 
-from . import key_mapping, safetensors, tensorflow, tensorflow_names, tensorflow_source, torch_pickle
+from . import key_mapping, safetensors
 from .errors import CheckpointError, CheckpointNotFoundError
 from .loading import load_checkpoint, load_file
 from .sharded import load_sharded, save_sharded
@@ -25,8 +25,4 @@ __all__ = [
     "load_sharded",
     "safetensors",
     "save_sharded",
-    "tensorflow",
-    "tensorflow_names",
-    "tensorflow_source",
-    "torch_pickle",
 ]

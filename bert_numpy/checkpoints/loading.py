@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from . import safetensors, sharded, sniffing, tensorflow, tensorflow_names, tensorflow_source, torch_pickle
+from . import safetensors, sharded, sniffing, tensorflow_source
 from .errors import CheckpointError, CheckpointNotFoundError, listed
 from .files import Path, open_regular, shown
 
@@ -53,6 +53,8 @@ def load_file(path: Path, *, mmap: bool = True) -> dict[str, NDArray[Any]]:
     if kind is sniffing.TENSORFLOW_INDEX or (kind is sniffing.TORCH_ZIP and tensorflow_source.is_archive(path)):
         return _from_tensorflow(path, mmap)
     if kind in (sniffing.TORCH_ZIP, sniffing.TORCH_LEGACY):
+        from . import torch_pickle  # read by few, and a third of what importing this package would cost
+
         return torch_pickle.load_file(path, mmap=mmap)
     return safetensors.load_file(path, mmap=mmap)
 
@@ -64,6 +66,8 @@ def _is_part_of_tensorflow(path: str) -> bool:
 
 
 def _from_tensorflow(path: Path, mmap: bool) -> dict[str, NDArray[Any]]:
+    from . import tensorflow, tensorflow_names  # as above
+
     stored = tensorflow.load_checkpoint(path, mmap=mmap)
     return tensorflow_names.to_published(stored, source=shown(path))
 

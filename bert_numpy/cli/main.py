@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from . import bench, model, text
+from . import answers, bench, finetune, model, pretrain, text
 from .usage import HelpFormatter, UsageError, with_examples
 
 EXAMPLES = (
@@ -24,6 +24,9 @@ EXAMPLES = (
     'bert-numpy tokenize "Hello, world!" --model my-bert',
     'bert-numpy fill-mask "Paris is the [MASK] of France." --model my-bert',
     "bert-numpy embed --model all-MiniLM-L6-v2 --input lines.txt --output vectors.npy",
+    'bert-numpy answer "Where is the key?" --context "The key is under the mat." --model my-qa',
+    "bert-numpy pretrain --text my-text.txt --output my-bert",
+    "bert-numpy finetune classify --model my-bert --train spam.tsv --output my-spam-filter",
     "bert-numpy convert uncased_L-12_H-768_A-12.zip my-bert",
     "bert-numpy download bert-base-uncased",
     "bert-numpy bench --against transformers         how fast this package is, and how fast the reference",
@@ -51,6 +54,14 @@ def build_parser() -> argparse.ArgumentParser:
         text.add_tokenize,
         text.add_fill_mask,
         text.add_embed,
+        answers.add_classify,
+        answers.add_tag,
+        answers.add_answer,
+        answers.add_summarize,
+        pretrain.add_pretrain,
+        finetune.add_finetune,
+        finetune.add_evaluate,
+        finetune.add_predict,
         model.add_convert,
         model.add_download,
         bench.add_bench,

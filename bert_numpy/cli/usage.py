@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-DEFAULT_MODEL = "tiny-random"
+DEFAULT_MODEL = "small-world"
 
 
 def add_command(commands: Any, name: str, summary: str, description: str, *examples: str) -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="FOLDER",
         help="a folder with config.json, weights and a tokenizer, or the name of a model that ships or is published "
-        f"(default: {DEFAULT_MODEL}, whose random weights know nothing)",
+        f"(default: {DEFAULT_MODEL}, which knows 500 words)",
     )
 
 
@@ -72,9 +72,11 @@ def add_texts(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def note_default_model(options: argparse.Namespace) -> None:
-    """Say on stderr that the answers of the default model mean nothing."""
+    """Say on stderr that the default model knows little."""
     if (options.model or DEFAULT_MODEL) == DEFAULT_MODEL:
-        print(f"note: {DEFAULT_MODEL} has random weights; give a trained model with --model FOLDER", file=sys.stderr)
+        print(
+            f"note: {DEFAULT_MODEL} knows 500 words of a small world; give another with --model FOLDER", file=sys.stderr
+        )
 
 
 def texts_of(options: argparse.Namespace) -> list[str]:

@@ -89,6 +89,8 @@ def _sorted_in_buckets(order: np.ndarray, lengths: np.ndarray, bucket_size: int)
 def example_lengths(dataset: Any, column: str = "length") -> list[int]:
     """The length of every example in tokens: what its column `column` says, else the number of its `input_ids`.
 
+    A data set that knows all lengths without making the examples says them in an attribute `lengths`.
+
     Raises
     ------
     ValueError
@@ -99,6 +101,8 @@ def example_lengths(dataset: Any, column: str = "length") -> list[int]:
     >>> example_lengths([{"input_ids": [2, 5, 3]}, {"input_ids": [2, 3], "length": 2}])
     [3, 2]
     """
+    if hasattr(dataset, "lengths"):
+        return np.asarray(dataset.lengths, np.int64).tolist()
     lengths = []
     for i in range(len(dataset)):
         example = dataset[i]
@@ -142,18 +146,27 @@ def check_dataset(dataset: Any, name: str = "train_dataset") -> None:
 def fetch(dataset: Any, indices: Sequence[int] | np.ndarray, name: str = "train_dataset") -> list[Any]:
     """The examples of a batch.
 
+    A data set that makes several examples at once faster than one by one has a method `__getitems__`, which is given
+    the list of their indices; the convention is torch's.
+
     Raises
     ------
     TypeError
         If one of them is not a mapping.
+    ValueError
+        If `__getitems__` returns more or fewer than were asked for.
 
     Examples
     --------
     >>> fetch([{"labels": 7}, {"labels": 8}], [1])
     [{'labels': 8}]
     """
-    examples = [dataset[int(i)] for i in indices]
-    for i, example in zip(indices, examples, strict=True):
+    wanted = [int(i) for i in indices]
+    many = getattr(dataset, "__getitems__", None)
+    examples = [dataset[i] for i in wanted] if many is None else list(many(wanted))
+    if len(examples) != len(wanted):
+        raise ValueError(f"__getitems__ of {name} returned {len(examples)} examples where {len(wanted)} were wanted")
+    for i, example in zip(wanted, examples, strict=True):
         if not isinstance(example, Mapping):
             raise TypeError(
                 f"example {i} of {name} is a {type(example).__name__}; it must be a mapping from column to value"

@@ -171,3 +171,39 @@ def test_rows_that_do_not_fit_are_named(features, message):
 def test_only_numpy_arrays_are_returned():
     with pytest.raises(ValueError, match="return_tensors is 'pt'; there are only NumPy arrays here: 'np'"):
         default_data_collator([{"a": 1}], return_tensors="pt")
+
+
+class ManyAtOnce:
+    """Makes examples only all at once, as torch's convention allows, and knows its lengths."""
+
+    lengths = np.array([4, 2, 4])
+
+    def __init__(self, surplus=0):
+        self.asked, self.surplus = [], surplus
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        raise AssertionError("one by one")
+
+    def __getitems__(self, indices):
+        self.asked.append(indices)
+        return [{"labels": 10 * i} for i in indices] + [{}] * self.surplus
+
+
+def test_a_data_set_may_make_a_batch_at_once():
+    dataset = ManyAtOnce()
+    assert fetch(dataset, np.array([2, 0])) == [{"labels": 20}, {"labels": 0}]
+    assert dataset.asked == [[2, 0]]
+    assert type(dataset.asked[0]) is list
+    assert {type(i) for i in dataset.asked[0]} == {int}
+
+
+def test_a_batch_of_another_size_than_asked_for_is_refused():
+    with pytest.raises(ValueError, match="__getitems__ of train_dataset returned 3 examples where 2 were wanted"):
+        fetch(ManyAtOnce(surplus=1), [0, 1])
+
+
+def test_a_data_set_may_know_its_lengths():
+    assert example_lengths(ManyAtOnce()) == [4, 2, 4]
