@@ -23,6 +23,7 @@ LOGGER = logging.getLogger(__name__)
 
 DECISIVE = (
     "per_device_train_batch_size",
+    "num_replicas",
     "gradient_accumulation_steps",
     "seed",
     "data_seed",
@@ -60,11 +61,14 @@ def conditions(
         Of the examples, where they decide about the batches.
     """
     config: Any = getattr(model, "config", None)
+    settings = config.to_dict() if hasattr(config, "to_dict") else {}
+    for name in ("architectures", "dtype"):  # what a file says of itself; a checkpoint of this run does too
+        settings.pop(name, None)
     checksum = None if lengths is None else zlib.crc32(np.asarray(lengths, "<i8").tobytes())
     found = {
         "the model": type(model).__name__,
         "the dtype of the model": str(next(iter(model.named_parameters()))[1].dtype),
-        "the configuration of the model": config.to_dict() if hasattr(config, "to_dict") else None,
+        "the configuration of the model": settings,
         "the number of training examples": num_examples,
         "the lengths of the training examples": checksum,
         **{name: getattr(args, name) for name in DECISIVE},
