@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .pretrain import evaluate_pretrained
 from .usage import DEFAULT_MODEL, UsageError, add_command, model_folder, note_default_model, positive
 
 if TYPE_CHECKING:
@@ -111,23 +112,31 @@ def add_evaluate(commands: Any) -> None:
         "compare a trained model's answers with the labels of a file",
         "Print how good a trained model is on a file: accuracy, F1 and the Matthews correlation of classes, "
         "correlations of numbers, F1 of entities, exact match and F1 of answers. The model knows its task, and reads "
-        "long texts as it did in training.",
+        "long texts as it did in training. A pre-trained model needs no file: it is compared with documents that were "
+        "held out of its training, or with the truth about the small world.",
         "bert-numpy evaluate my-spam test.tsv",
         "bert-numpy evaluate my-ner test.conll --json --confusion confusion.png",
+        "bert-numpy evaluate small-world",
     )
-    _add_model_and_file(parser)
+    _add_model_and_file(parser, file_is_optional=True)
     parser.add_argument("--confusion", metavar="FILE", help="draw the confusion matrix into this PNG file")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     parser.set_defaults(run=run_evaluate)
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
+    from ..configuration import BertConfig
     from ..tasks import evaluate
 
+    folder = model_folder(options)
+    if "BertForPreTraining" in (BertConfig.from_pretrained(folder).architectures or []):
+        return evaluate_pretrained(folder, [options.file] if options.file else [], as_json=options.json)
+    if options.file is None:
+        raise UsageError(f"give the file to evaluate {options.model} on")
     if options.confusion is not None and not options.confusion.lower().endswith(".png"):
         raise UsageError(f"--confusion {options.confusion} must end in .png")
     with _named_as_options():
-        outcome = evaluate(model_folder(options), options.file, task=_task_of_model(options), **_lengths(options))
+        outcome = evaluate(folder, options.file, task=_task_of_model(options), **_lengths(options))
     _print_metrics(outcome, options)
     if options.confusion is not None:
         _draw_confusion(outcome, options.confusion)
@@ -198,9 +207,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     state.add_argument("--overwrite", action="store_true", help="discard what the output folder holds")
 
 
-def _add_model_and_file(parser: argparse.ArgumentParser) -> None:
+def _add_model_and_file(parser: argparse.ArgumentParser, file_is_optional: bool = False) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder that `finetune` wrote, or the name of a trained model")
-    parser.add_argument("file", metavar="FILE", help="in the form that the training data had")
+    count = "?" if file_is_optional else None
+    parser.add_argument("file", nargs=count, metavar="FILE", help="in the form that the training data had")
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
     _add_reading(parser, None)
 
@@ -346,20 +356,16 @@ def _ending(task: str) -> str:
 
 
 def _print_metrics(outcome: Outcome, options: argparse.Namespace) -> None:
+    from ..tasks.folders import finite
+
     if options.json:
-        finite = {name: _plain(value) for name, value in outcome.metrics.items()}
-        print(json.dumps(finite, ensure_ascii=False))
+        print(json.dumps(finite(outcome.metrics), ensure_ascii=False))
         return
     for name, value in outcome.metrics.items():
         rows = value.items() if isinstance(value, dict) else [("", value)]
         for kind, number in rows:
             shown = f"{number:.4f}" if isinstance(number, float) else str(number)
             print(f"{f'{name} {kind}'.strip():<24}{shown:>10}")
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN, which is the correlation with a constant."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _draw_confusion(outcome: Outcome, path: str) -> None:

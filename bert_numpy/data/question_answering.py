@@ -1,6 +1,6 @@
 """Questions whose answers stand in a text: SQuAD files, windows over long texts, and from logits back to answers.
 
-Here: `read_squad`, `tokenize_questions`, `find_answers`.  Not here: exact match and F1 (`training/metrics.py`).
+Here: `read_squad`, `tokenize_questions`, `find_answers`.  Not here: exact match and F1 (`training/answer_metrics.py`).
 Read next: `multiple_choice.py`.
 
     examples = read_squad("dev.json")

@@ -1,6 +1,6 @@
 """Words with a tag each: files in the style of CoNLL, and tags for pieces of words.
 
-Here: `read_conll`, `tokenize_and_align_labels`.  Not here: scores for whole entities (`training/metrics.py`).
+Here: `read_conll`, `tokenize_and_align_labels`.  Not here: scores for whole entities (`training/tagging_metrics.py`).
 Read next: `question_answering.py`.
 
     train = read_conll("train.txt")

@@ -5,6 +5,8 @@ In the order in which to read it:
 - `task`: the four steps that all tasks have
 - `classification`, `tagging`, `question_answering`, `multiple_choice`: the tasks
 - `folders`, `recipes`: what a trained model's folder holds; `finetune`, `evaluate`, `predict`
+- `answer_files`: what is predicted, as files
+- `pretraining` and the files named after it: a model of one's own, from text
 """
 
 from .classification import TextClassification, TextRegression

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,20 @@ def check_output(folder: PathLike, resume: bool, overwrite: bool) -> None:
         raise ValueError(f"{folder} is not empty; overwrite it, or choose another folder")
 
 
+def finite(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as JSON has them: None for NaN, which is the correlation with a constant.
+
+    Examples
+    --------
+    >>> finite({"pearson": float("nan"), "positive": "spam"})
+    {'pearson': None, 'positive': 'spam'}
+    """
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in metrics.items()
+    }
+
+
 def save_outcome(trainer: Any, outcome: Any, folder: PathLike, about: dict[str, Any]) -> None:
     """Write the trained model, its metrics and its pictures; then delete the checkpoints, which are no longer needed.
 
@@ -116,7 +132,7 @@ def save_outcome(trainer: Any, outcome: Any, folder: PathLike, about: dict[str, 
     hidden = path / f".finished.{os.urandom(8).hex()}.tmp"
     try:
         trainer.save_model(hidden)
-        metrics = {**about, "steps": trainer.state.global_step, "metrics": outcome.metrics}
+        metrics = {**about, "steps": trainer.state.global_step, "metrics": finite(outcome.metrics)}
         (hidden / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _draw(outcome, path, hidden)
         for file in sorted(hidden.iterdir(), key=lambda file: file.name == METRICS):  # it says that the run is complete

@@ -195,7 +195,7 @@ def evaluate_pretrained(
         corpus = "held-out documents of the small world"
         documents = held_out_world(seed)
     else:
-        raise ValueError(f"there is no {HELD_OUT_FILE} in {folder}; give a text to evaluate on with --text FILE")
+        raise ValueError(f"there is no {HELD_OUT_FILE} in {folder}; give a text to evaluate on")
     length = max_length or min(128, model.config.max_position_embeddings)
     figures = evaluate_sequences(model, evaluation_set(documents, tokenizer, length, seed), batch_size=batch_size)
     world = {}

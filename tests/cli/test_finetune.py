@@ -7,7 +7,8 @@ import pytest
 from bert_numpy.cli import main
 
 TEXTS = "text,label\n" + "to be or not to be,hamlet\nthat is the question,other\n" * 6
-FEW = ("--epochs", "1", "--learning-rate", "1e-3")
+BASE = ("--model", "tiny-random")
+FEW = (*BASE, "--epochs", "1", "--learning-rate", "1e-3")
 
 
 def run(*arguments, capsys):
@@ -40,7 +41,7 @@ def trained(texts, tmp_path, capsys):
 def test_finetune_evaluate_predict_and_classify_work_together(texts, tmp_path, capsys):
     out = tmp_path / "model"
     train = ("--train", texts, "--eval", texts, "--output", out, "--positive", "hamlet", "--epochs", 15)
-    code, text, err = run("finetune", "classify", *train, "--learning-rate", "1e-2", "--json", capsys=capsys)
+    code, text, err = run("finetune", "classify", *BASE, *train, "--learning-rate", "1e-2", "--json", capsys=capsys)
     metrics = json.loads(text)
     assert code == 0
     assert f"the trained model is in {out}" in err
@@ -105,7 +106,7 @@ def test_options_that_do_not_fit(trained, texts, tmp_path, capsys):
     assert "the answers of classify are written as .jsonl, .csv, .tsv" in err
     code, _, err = run("predict", trained, texts, "--output", tmp_path / "no" / "answers.csv", capsys=capsys)
     assert (code, "must lie in a folder that exists" in err) == (2, True)
-    code, _, err = run("finetune", "classify", "--train", texts, "--output", trained, capsys=capsys)
+    code, _, err = run("finetune", "classify", "--train", texts, "--output", trained, *BASE, capsys=capsys)
     assert (code, "is not empty" in err) == (1, True)
     with pytest.raises(SystemExit) as stopped:
         run("finetune", "classify", "--train", texts, "--output", "x", "--eval-fraction", "1.5", capsys=capsys)
@@ -117,6 +118,6 @@ def test_ctrl_c_says_how_to_go_on(texts, tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bert_numpy.training.trainer.Trainer.train", interrupted)
-    code, _, err = run("finetune", "classify", "--train", texts, "--output", tmp_path / "model", capsys=capsys)
+    code, _, err = run("finetune", "classify", "--train", texts, "--output", tmp_path / "model", *BASE, capsys=capsys)
     assert code == 130
     assert "the same command with --resume goes on" in err

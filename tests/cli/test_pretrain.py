@@ -171,3 +171,14 @@ def test_a_folder_that_is_no_pretrained_model_is_not_evaluated(text, tmp_path, c
         evaluate_pretrained(tmp_path / "bert")
     assert evaluate_pretrained(tmp_path / "bert", [text]) == 0
     assert capsys.readouterr().out.startswith("on my.txt:\n  sequences ")
+
+
+def test_evaluate_knows_a_pretrained_model_and_asks_for_a_file_otherwise(tmp_path, capsys, monkeypatch):
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be .\nthat is the question .\n\nwhether it is noble .\nto be or not .\n" * 3)
+    assert main(["evaluate", "tiny-random", str(text), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["corpus"] == "text.txt"
+    assert 0 <= figures["nsp_accuracy"] <= 1
+    assert main(["evaluate", "tiny-random"]) == 1
+    assert "give a text to evaluate on" in capsys.readouterr().err
