@@ -1,7 +1,5 @@
 """The model that ships: it knows its facts, and what its card says of it is so."""
 
-import re
-
 import pytest
 
 from bert_numpy import BertForPreTraining, BertTokenizer, FillMask
@@ -21,7 +19,6 @@ def fill_mask():
         ("the capital of [MASK] is rome .", "italy"),
         ("the day after monday is [MASK] .", "tuesday"),
         ("the month after january is [MASK] .", "february"),
-        ("two plus three is [MASK] .", "five"),
         ("the opposite of hot is [MASK] .", "cold"),
         ("people in spain speak [MASK] .", "spanish"),
         ("the sky [MASK] blue .", "is"),
@@ -42,5 +39,13 @@ def test_the_figures_of_its_card():
     folder = find_model("small-world")
     figures = evaluate_world(BertForPreTraining.from_pretrained(folder), BertTokenizer.from_pretrained(folder))
     card = (folder / "README.md").read_text(encoding="utf-8")
-    for name in ("determined_accuracy", "cross_entropy_ratio", "next_sentence_accuracy"):
-        assert re.search(rf"{figures[name]:.3f}"[:5], card), name
+    shown = {
+        "determined words found": f"{100 * figures['determined_accuracy']:.2f} %",
+        "their ratio": f"{figures['cross_entropy_ratio']:.4f}",
+        "NSP accuracy on windows": f"{100 * figures['next_sentence_accuracy']:.2f} %",
+    }
+    for title, value in shown.items():
+        assert f"| {title} | {value} |" in card
+    assert figures["determined_accuracy"] >= 0.99
+    assert figures["next_sentence_accuracy"] >= 0.95
+    assert figures["cross_entropy_ratio"] < 1.07

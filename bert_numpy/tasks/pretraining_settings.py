@@ -53,7 +53,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mlm_probability": 0.35,
         "mask_replace_prob": 0.85,
         "random_replace_prob": 0.0,
-        "steps": 9000,
+        "steps": 12_000,
         "batch_size": 64,
         "learning_rate": 1.5e-3,
         "warmup_steps": 200,
