@@ -15,7 +15,7 @@ the logit of Φ is an odd function that seven terms fit,
 
     Φ(x) = 1 / (1 + exp(-x L(x²)))        absolute error of Φ and of x Φ(x): 6.8e-8, half a unit in the last place of 1
 
-`tests/golden/make_erfc_coefficients.py` computes all coefficients.
+`tests/golden/make_erfc_coefficients.py` and `make_logit_coefficients.py` compute the coefficients.
 """
 
 from __future__ import annotations
