@@ -1,6 +1,7 @@
 """The error function, which NumPy lacks and BERT's GELU needs.
 
-Here: `erf`, `erfc` and the standard normal `normal_cdf`, for arrays, exact to the precision of their dtype.
+Here: `erf`, `erfc` and the standard normal `normal_cdf`, for arrays, exact to the precision of their dtype (the tail
+of Φ in float32 absolutely, not relatively).
 Not here: GELU itself, which stands with the other operations.  Read next: `functional.py`.
 
 The function fitted is  erfcx(z) = exp(z²) erfc(z)  for z ≥ 0.  It falls smoothly from 1 like 1 / (z √π), so one
