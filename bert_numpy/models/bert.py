@@ -239,6 +239,8 @@ class BertModel(BertPreTrainedModel):
         real: np.ndarray | None,
         options: tuple[Any, ...],
     ) -> tuple[np.ndarray, Any, Any]:
+        """`_encode` for each part on a thread of its own, and the outputs back in the order of the batch."""
+
         def encode(rows: np.ndarray) -> tuple[np.ndarray, Any, Any]:
             mask_of_part, real_of_part = (x if x is None else x[rows] for x in (mask, real))
             return self._encode(hidden_states[rows], mask_of_part, real_of_part, options)[0]

@@ -89,6 +89,7 @@ class BertPreTrainedModel(Module):
         return self.forward(*args, **{"cache_policy": "drop", **kwargs})[0]
 
     skips_padding = False
+    """What `skip_padding` sets."""
 
     def skip_padding(self, mode: bool = True) -> Any:
         """Leave the padding of batches out of the computation (or in); returns the model.
