@@ -15,7 +15,7 @@ A public name is imported when it is first asked for, so that `import bert_numpy
 import os
 from typing import TYPE_CHECKING, Any
 
-# OpenBLAS reads this when NumPy is first imported; see `nn/parallel.py`.
+# OpenBLAS reads this when NumPy is first imported, or when `nn/parallel.py` is.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "18")
 
 if TYPE_CHECKING:  # the same table of contents, for editors and type checkers

@@ -5,8 +5,8 @@ rows, the chain stays in the cache, and other cores can take blocks of their own
 while it computes.  `by_rows(f, x)` gives exactly the bits of `f(x)`, so a formula is written once, for whole arrays.
 
 The products of matrices run on the threads of NumPy's own BLAS.  Those of OpenBLAS stay awake for some 20 ms after
-each product (2²⁶ cycles) and keep the other cores from the blocks; `bert_numpy/__init__.py` asks for 0.1 ms.
-A program that imports NumPy before this package sets OPENBLAS_THREAD_TIMEOUT=18 itself, or goes without this gain.
+each product (2²⁶ cycles) and keep the other cores from the blocks; `bert_numpy/__init__.py` asks for 0.1 ms, which
+OpenBLAS is told again if NumPy was imported before this package.
 
 Here: blocks and threads.  Not here: any mathematics.  Read next: `functional.py`.
 """
@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 
 from . import blas
+
+blas.shorten_waits()
 
 BLOCK_SIZE = 1 << 17  # elements of the widest array in a block: 512 kB of float32
 GRAIN = 1 << 15  # elements that are worth a thread of their own

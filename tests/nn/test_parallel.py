@@ -1,5 +1,8 @@
 """Blocks and threads change nothing: neither a bit of the result nor the state that they leave."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -74,6 +77,36 @@ def test_blas_has_its_threads_back_afterwards_even_after_an_error():
     with pytest.raises(KeyError), blas.one_thread():
         raise KeyError
     assert blas._switch().get_num_threads() == usual
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or not any(hasattr(library, "openblas_thread_timeout") for library in blas._libraries()),
+    reason="NumPy's BLAS has no such time here",
+)
+def test_idle_threads_of_blas_sleep_soon_although_numpy_came_first():
+    """In a process of its own: a product before and after, and a number of threads that somebody set."""
+    program = """
+import ctypes, os, sys
+import numpy as np
+x = np.arange(400.0 * 300).reshape(400, 300)
+before = x @ x.T
+library = ctypes.CDLL(sys.argv[1])
+assert library.openblas_thread_timeout() != 18
+import bert_numpy
+assert library.openblas_thread_timeout() != 18  # nothing is computed yet
+from bert_numpy.nn import blas
+assert library.openblas_thread_timeout() == 18
+with blas.one_thread():
+    assert not blas.shorten_waits()  # it was told
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = "17"
+    assert blas.shorten_waits()
+    assert blas._switch().get_num_threads() == 1
+    assert np.array_equal(x @ x.T, before)
+assert np.array_equal(x @ x.T, before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"}
+    library = next(lib for lib in blas._libraries() if hasattr(lib, "openblas_thread_timeout"))._name
+    subprocess.run([sys.executable, "-c", program, library], env=environment, check=True)
 
 
 def test_without_openblas_everything_is_computed_on_one_thread(monkeypatch):
