@@ -134,6 +134,12 @@ class PretrainingDataset:
         """Return the number of sequences."""
         return len(self.pairs)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of tokens of each sequence, special ones too, shape (number of sequences,)."""
+        a_start, a_end, b_start, b_end, _ = self.pairs.T
+        return a_end - a_start + b_end - b_start + 3
+
     def __repr__(self) -> str:
         return f"PretrainingDataset({len(self)} sequences of up to {self.max_length} tokens from {self.documents!r})"
 

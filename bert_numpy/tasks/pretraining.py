@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 from ..checkpoints.files import replacing
 from ..data.documents import Document, read_documents
 from ..data.loader import epoch_batches, fetch
+from ..data.pretraining import PretrainingDataset
 from ..data.world import generate_documents, world_vocabulary
 from ..hub import find_model
 from ..models import BertForPreTraining
@@ -48,7 +49,7 @@ from .pretraining_evaluation import (
     held_out_world,
 )
 from .pretraining_settings import PretrainingSettings
-from .pretraining_trainer import PretrainingTrainer, TrainingSequences, stack_trimmed
+from .pretraining_trainer import PretrainingTrainer, stack_trimmed
 
 RECORD = "pretraining.json"
 MEASURED_SECONDS = 5.0  # how long `minutes` is measured
@@ -288,7 +289,7 @@ def make_trainer(
     """The trainer of a run, with its data."""
     names = ("dupe_factor", "short_seq_prob", "mlm_probability", "mask_replace_prob", "random_replace_prob")
     masking = {name: getattr(settings, name) for name in (*names, "whole_word_mask")}
-    train_dataset = TrainingSequences(corpus.training, tokenizer, settings.max_length, seed=settings.seed, **masking)
+    train_dataset = PretrainingDataset(corpus.training, tokenizer, settings.max_length, seed=settings.seed, **masking)
     eval_dataset = None
     if corpus.held_out:
         eval_dataset = evaluation_set(corpus.held_out, tokenizer, settings.max_length)
@@ -399,7 +400,7 @@ def finish(
 
 def draw_curves(folder: Path, say: Say) -> None:
     """Draw `curves.png` from the log, where matplotlib is installed."""
-    from ..visualization.training import plot_curves, save_figure
+    from ..visualization import plot_curves, save_figure
 
     try:
         save_figure(plot_curves(folder), folder / "curves.png")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..configuration import BertConfig
+from ..data.world.corpus import LONGEST
 from .pretraining_evaluation import describe_figures
 from .pretraining_settings import PretrainingSettings
 
@@ -21,8 +22,9 @@ WORLD_LIMITS = (
     "Sentences of other forms than those of its stories are foreign to it, and it answers them all the same."
 )
 WORLD_FIGURES = (
-    " Determined words and cross-entropy are of windows in which one word at a time is masked: a word is determined if "
-    "the rest of the window leaves no doubt; the least possible is what the true distribution has on the same words."
+    f" Determined words and cross-entropy are of windows of up to {LONGEST} tokens in which one word at a time is "
+    "masked: a word is determined if the rest of the window leaves no doubt; the least possible is what the true "
+    "distribution has on the same words."
 )
 TEXT_LIMITS = (
     "It knows what stands in the texts named above, with their errors and their slant, and is small beside published "

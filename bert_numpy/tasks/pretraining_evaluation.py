@@ -46,12 +46,6 @@ FIGURES = {
 """The figures that are shown, and what they are called."""
 
 
-def sequence_lengths(dataset: PretrainingDataset) -> np.ndarray:
-    """The number of tokens of each sequence, special ones too, shape (number of sequences,)."""
-    a_start, a_end, b_start, b_end, _ = dataset.pairs.T
-    return a_end - a_start + b_end - b_start + 3
-
-
 def evaluate_sequences(
     model: Any,
     dataset: PretrainingDataset,
@@ -84,7 +78,7 @@ def evaluate_sequences(
         nsp_loss, nsp_accuracy      the same for the question whether B follows A
         ==========================  ===========================================================
     """
-    order = np.argsort(sequence_lengths(dataset)[:num_sequences], kind="stable")  # of about one length together
+    order = np.argsort(dataset.lengths[:num_sequences], kind="stable")  # of about one length together
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     totals = np.zeros(5)  # masked tokens, MLM loss, found; NSP loss, right
     was_training = model.training

@@ -4,7 +4,7 @@
 needs the masked ones only, a sixth of them, so the steps here take those out before the head.  Loss and gradients are
 the same.
 
-Here: `PretrainingTrainer`, the data set with its lengths, the collator.  Read next: `pretraining_evaluation.py`.
+Here: `PretrainingTrainer`, the collator.  Read next: `pretraining_evaluation.py`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,12 @@ import numpy as np
 
 from ..data.loader import default_data_collator
 from ..data.masking import IGNORED
-from ..data.pretraining import PretrainingDataset
 from ..models.outputs import BaseModelOutputWithPooling
 from ..nn import functional as F
 from ..training import Trainer
-from .pretraining_evaluation import evaluate_sequences, sequence_lengths
+from .pretraining_evaluation import evaluate_sequences
 
 SHOWN_SEQUENCES = 512  # of the held-out ones, in evaluations during training
-
-
-class TrainingSequences(PretrainingDataset):
-    """A `PretrainingDataset` that knows how long its sequences are, for batches of about one length."""
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """In tokens, special ones too."""
-        return sequence_lengths(self)
 
 
 def stack_trimmed(features: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -116,7 +116,7 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If a gradient has not the shape of its parameter.
+            If a gradient has not the shape of its parameter; then nothing has changed.
         """
         scratch = threading.local()  # one array for each thread
 
@@ -130,17 +130,16 @@ class Optimizer:
 
     def _work(self) -> Iterator[tuple[Callable[..., None], list[np.ndarray]]]:
         """What a step has to do, in parts that do not depend on each other: (update, the block that it is for)."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if parameter.grad.shape != parameter.shape:
-                    raise ValueError(f"a gradient of shape {parameter.grad.shape} cannot be that of a {parameter}")
-                if not parameter.data.flags.writeable:
-                    parameter.data = parameter.data.copy()
-                update, arrays = self._rule(parameter, group)
-                for block in blocks(parameter.data, parameter.grad, *arrays):
-                    yield update, block
+        moving = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for parameter, _ in moving:  # all of them before the first counts its step
+            if parameter.grad.shape != parameter.shape:
+                raise ValueError(f"a gradient of shape {parameter.grad.shape} cannot be that of a {parameter}")
+        for parameter, group in moving:
+            if not parameter.data.flags.writeable:
+                parameter.data = parameter.data.copy()
+            update, arrays = self._rule(parameter, group)
+            for block in blocks(parameter.data, parameter.grad, *arrays):
+                yield update, block
 
     def _rule(self, parameter: Parameter, group: Mapping[str, Any]) -> tuple[Callable[..., None], list[np.ndarray]]:
         """The update of this step, a function of blocks (data, grad, *arrays, scratch), and those arrays of state."""

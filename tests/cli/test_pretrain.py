@@ -76,7 +76,7 @@ def test_the_world_is_learnt_by_one_command_and_evaluated_again(tmp_path, capsys
     options = ("--documents", 20, "--steps", 3, "--seed", 4, "--dtype", "bfloat16", *TINY)
     code, out, err = run("--corpus", "world", "--output", tmp_path / "w", *options, capsys=capsys)
     assert code == 0
-    assert "parameters, 502 tokens in the vocabulary" in err
+    assert "parameters, 504 tokens in the vocabulary" in err
     for name in ("masked tokens found", "NSP accuracy", "determined words found", "the least possible", "their ratio"):
         assert name in out
     card = (tmp_path / "w" / "README.md").read_text(encoding="utf-8")

@@ -239,11 +239,11 @@ def test_frequent_contexts_have_the_distribution_of_their_words():
 
 def test_the_numbers_of_the_world_are_reproducible(windows):
     statistics = measure(window for window, _ in windows[:200])
-    assert (statistics.windows, statistics.words) == (200, 6552)
-    assert statistics.entropy == pytest.approx(0.36963022376274224, rel=1e-12)
-    assert statistics.surprisal == pytest.approx(0.37030877515888666, rel=1e-12)
-    assert statistics.determined == pytest.approx(0.831959706959707, rel=1e-12)
-    assert statistics.next_sentence_accuracy == pytest.approx(0.999220853396279, rel=1e-12)
+    assert (statistics.windows, statistics.words) == (200, 6745)
+    assert statistics.entropy == pytest.approx(0.357533444580306, rel=1e-12)
+    assert statistics.surprisal == pytest.approx(0.35860326879206544, rel=1e-12)
+    assert statistics.determined == pytest.approx(0.8378057820607858, rel=1e-12)
+    assert statistics.next_sentence_accuracy == pytest.approx(0.9992432344975575, rel=1e-12)
 
 
 def test_a_measure_that_can_be_done_by_hand():
@@ -280,7 +280,7 @@ def test_how_windows_are_cut_hardly_matters(windows):
         ("the day after monday is [MASK] .", {"tuesday": 1}),
         ("the month after [MASK] is may .", {"april": 1}),
         ("two plus three is [MASK] .", {"five": 1}),
-        ("ten minus [MASK] is six .", {"four": 1}),
+        ("six minus [MASK] is two .", {"four": 1}),
         ("the opposite of hot is [MASK] .", {"cold": 1}),
         ("the sky is [MASK] .", {"blue": 1}),
         ("the [MASK] is grey .", {"elephant": 1}),

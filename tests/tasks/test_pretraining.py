@@ -11,12 +11,13 @@ from support import randomize
 
 from bert_numpy import BertConfig, BertForPreTraining, BertTokenizer
 from bert_numpy.checkpoints import safetensors
+from bert_numpy.data.pretraining import PretrainingDataset
 from bert_numpy.data.world import generate_documents, world_vocabulary
 from bert_numpy.tasks import pretraining, pretraining_evaluation
 from bert_numpy.tasks.pretraining import make_tokenizer, make_trainer, pretrain, read_corpus, steps_in
 from bert_numpy.tasks.pretraining_evaluation import evaluate_pretrained, evaluate_sequences
 from bert_numpy.tasks.pretraining_settings import RECIPES, PretrainingSettings
-from bert_numpy.tasks.pretraining_trainer import PretrainingTrainer, TrainingSequences, stack_trimmed
+from bert_numpy.tasks.pretraining_trainer import PretrainingTrainer, stack_trimmed
 from bert_numpy.training import TrainerCallback
 from bert_numpy.training.run_log import read_log
 
@@ -56,7 +57,7 @@ def text(tmp_path):
 @pytest.fixture
 def dataset():
     tokenizer = BertTokenizer(world_vocabulary())
-    return TrainingSequences(generate_documents(15, seed=2), tokenizer, 64, seed=1, short_seq_prob=0.5)
+    return PretrainingDataset(generate_documents(15, seed=2), tokenizer, 64, seed=1, short_seq_prob=0.5)
 
 
 @pytest.fixture

@@ -1,14 +1,22 @@
 """Every task from a file to a trained model and back: what is learned, what is written, what is said afterwards."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bert_numpy import BertConfig, BertForSequenceClassification, BertForTokenClassification
+from bert_numpy import (
+    BertConfig,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertTokenizer,
+)
 from bert_numpy.checkpoints import CheckpointError
 from bert_numpy.pipelines import QuestionAnswerer, TextClassifier, TokenTagger
 from bert_numpy.tasks import (
@@ -23,8 +31,10 @@ from bert_numpy.tasks import (
     predict,
     task_name,
 )
+from bert_numpy.tokenization.training import train_wordpiece
 from bert_numpy.training.trainer import Trainer
 
+NAMES = Path(__file__).with_name("names.conll")
 FAST = Settings(epochs=8, batch_size=8, learning_rate=1e-2, save_steps=1000)
 
 
@@ -105,6 +115,22 @@ def test_tag_overfits_and_reads_long_sentences_through_windows(base, tagged, tmp
     assert answer["tags"] == of_pipeline  # one piece a word here; each from the window in which it is deepest
 
 
+def test_tag_overfits_sentences_of_which_every_word_was_tagged_by_hand(base, tmp_path):
+    """Names of several words and several pieces, and words that are a name here and none there."""
+    texts = [line.split(" ")[0] for line in NAMES.read_text("utf-8").splitlines() if line]
+    tokenizer = BertTokenizer(train_wordpiece(texts, 150, do_lower_case=False), do_lower_case=False)
+    assert len(tokenizer(" ".join(texts))["input_ids"]) > 1.5 * len(texts)
+    config = BertConfig.from_pretrained(base).changed(vocab_size=len(tokenizer), max_position_embeddings=64)
+    BertForPreTraining(config, rng=1).save_pretrained(tmp_path / "start")
+    tokenizer.save_pretrained(tmp_path / "start")
+    settings = Settings(epochs=60, batch_size=4, learning_rate=1e-2, save_steps=1000)
+    finetune(Tagging(), tmp_path / "start", NAMES, tmp_path / "out", settings=settings)
+    metrics = evaluate(tmp_path / "out", NAMES).metrics
+    assert metrics["examples"] == 16
+    assert metrics["f1"] >= 0.95
+    assert min(metrics["f1_by_type"].values()) >= 0.9
+
+
 def test_qa_overfits_through_windows(base, questions, tmp_path):
     settings = Settings(epochs=60, batch_size=4, learning_rate=5e-3, max_length=18, stride=5, save_steps=1000)
     outcome = finetune(QuestionAnswering(), base, questions, tmp_path / "out", evaluation=questions, settings=settings)
@@ -113,6 +139,29 @@ def test_qa_overfits_through_windows(base, questions, tmp_path):
     answer = QuestionAnswerer.from_pretrained(tmp_path / "out", max_seq_len=18, doc_stride=5)
     context = outcome.examples["context"][0]
     assert answer(question="where does ada live ?", context=context)["answer"] == "rome"
+
+
+@pytest.mark.reference
+@pytest.mark.skipif(
+    not {"BERT_NUMPY_XQUAD", "BERT_NUMPY_MINILM"} <= set(os.environ),
+    reason="BERT_NUMPY_XQUAD and BERT_NUMPY_MINILM name no folders",
+)
+def test_a_real_model_overfits_real_questions(tmp_path):
+    """20 questions on Warsaw, from XQuAD; takes minutes."""
+    content = json.loads(Path(os.environ["BERT_NUMPY_XQUAD"], "xquad.en.json").read_text("utf-8"))
+    (warsaw,) = (article for article in content["data"] if article["title"] == "Warsaw")
+    left = 20
+    for paragraph in warsaw["paragraphs"]:
+        paragraph["qas"] = paragraph["qas"][:left]
+        left -= len(paragraph["qas"])
+    questions = tmp_path / "questions.json"
+    questions.write_text(json.dumps({"version": "1.1", "data": [warsaw]}), "utf-8")
+    settings = Settings(epochs=60, batch_size=4, learning_rate=2e-4, max_length=320, save_steps=100_000)
+    model = os.environ["BERT_NUMPY_MINILM"]
+    outcome = finetune(QuestionAnswering(), model, questions, tmp_path / "out", evaluation=questions, settings=settings)
+    assert outcome.metrics["examples"] == 20
+    assert outcome.metrics["exact_match"] >= 95
+    assert outcome.metrics["f1"] >= 95
 
 
 def test_choice_learns(base, choices, tmp_path):

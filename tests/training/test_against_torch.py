@@ -11,7 +11,7 @@ from support import HEADS, NUM_LABELS, B, S
 
 from bert_numpy import training
 from bert_numpy.nn import Parameter
-from bert_numpy.verification import compare
+from bert_numpy.verification import compare_arrays
 
 pytestmark = pytest.mark.reference
 
@@ -302,12 +302,12 @@ def test_a_hundred_steps(class_name, form, make_model, tmp_path):
         np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
     end, expected = ours.parameters(), reference.parameters()
-    report = compare(expected, end, np.float64)
+    report = compare_arrays(expected, end, np.float64)
     assert end.keys() == expected.keys()
     for tap in report.taps:
         assert tap.ratio <= TOLERANCE, tap
     # the run could show a mistake: the limit was exceeded, and the weights moved a million times the tolerance (but not
     # the key biases, whose gradient is exactly 0)
     assert max(norm for norm, _ in norms) > 1
-    moved = compare(start, end, np.float64)
+    moved = compare_arrays(start, end, np.float64)
     assert min(tap.ratio for tap in moved.taps if not tap.name.endswith("key.bias")) > 1e6 * TOLERANCE

@@ -470,11 +470,19 @@ def test_errors_are_one_clear_line(make, error, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_gradient_of_another_shape():
-    parameter = Parameter(np.ones((2, 3)))
-    parameter.grad = np.ones((3, 2))
+@pytest.mark.parametrize(("kind", "options"), [(AdamW, {}), (SGD, {"momentum": 0.9})])
+def test_a_gradient_of_another_shape_is_refused_before_anything_changes(kind, options):
+    fine, wrong = Parameter(np.ones((2, 3))), Parameter(np.ones((2, 3)))
+    optimizer = kind([fine, wrong], lr=0.1, **options)
+    for parameter in (fine, wrong):
+        parameter.grad = np.ones((2, 3))
+    optimizer.step()
+    before = json.dumps(optimizer.state_dict()["state"], default=np.ndarray.tolist), fine.data.tolist()
+    wrong.grad = np.ones((3, 2))
     with pytest.raises(ValueError, match=r"shape \(3, 2\) cannot be that of a Parameter\(shape=\(2, 3\)"):
-        AdamW([parameter]).step()
+        optimizer.step()
+    after = json.dumps(optimizer.state_dict()["state"], default=np.ndarray.tolist), fine.data.tolist()
+    assert after == before
 
 
 # ---- gradients ----

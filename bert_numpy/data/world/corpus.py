@@ -21,6 +21,7 @@ from .stories import STORIES, Story, draw
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPLITS = ("train", "held_out")
+LONGEST = 80  # tokens of a window, the special ones included
 
 
 def seeded_generator(seed: int, split: str = "train") -> random.Random:
@@ -61,11 +62,11 @@ def generate_documents(num_documents: int, seed: int, split: str = "train") -> I
     --------
     >>> for sentence in next(generate_documents(1, seed=4)):
     ...     print(sentence)
-    today is sunday and julia is at the theatre .
-    the day after sunday is monday .
-    on monday she meets her sister at the market .
-    on tuesday she buys the grey cup .
-    on wednesday julia plays the flute .
+    julia was born in december .
+    december is a winter month .
+    the month after december is january .
+    the birthday of her clever mother is in january .
+    this year julia wants the green shirt .
     """
     if num_documents < 1:
         raise ValueError(f"num_documents is {num_documents}; ask for at least 1")
@@ -108,7 +109,7 @@ def world_vocabulary() -> list[str]:
     >>> vocabulary[:7]
     ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ',', '.']
     >>> len(vocabulary)
-    502
+    504
     """
     return [*SPECIAL_TOKENS, *sorted(set().union(*(story.words() for story in STORIES)))]
 
@@ -191,7 +192,9 @@ def sample_windows(num_windows: int, seed: int, split: str = "held_out") -> Iter
 
     One half: a story, its document, and three different boundaries between sentences, all equally likely; the first
     segment lies between the first two, the second between the last two.  The other half: both segments from documents
-    of their own, each between two boundaries, all equally likely.
+    of their own, each between two boundaries, all equally likely.  A window of more than `LONGEST` tokens is drawn
+    again: pre-training makes one such pair in a thousand, so a model hardly learns those positions.  The truth stays
+    exact, because how long a window is can be seen.
 
     Yields
     ------
@@ -199,11 +202,15 @@ def sample_windows(num_windows: int, seed: int, split: str = "held_out") -> Iter
         True if the second segment is what follows the first.
     """
     rng = seeded_generator(seed, split)
-    for _ in range(num_windows):
+    drawn = 0
+    while drawn < num_windows:
         follows = rng.random() < 0.5
         cuts = 3 if follows else 2
         segments = _segments(rng, STORIES, cuts)
-        yield Window(*(segments if follows else segments + _segments(rng, STORIES, cuts))), follows
+        window = Window(*(segments if follows else segments + _segments(rng, STORIES, cuts)))
+        if len(window.tokens) <= LONGEST:
+            drawn += 1
+            yield window, follows
 
 
 def _segments(rng: random.Random, stories: Sequence[Story], cuts: int) -> list[tuple[str, ...]]:

@@ -177,7 +177,7 @@ STORIES = (
         today is {day.first} and {person.name} is at the {town1.word} .
         the day after {day.first} is {day.second} .
         on {day.second} {person.she} meets {person.her} {family.word} at the {town2.word} .
-        on {day.third} {person.she} buys the {colour.word} {thing.one} . \
+        on {day.third} {person.she} and the {family.word} buy the {colour.word} {thing.one} . \
             | on {day.third} {person.she} looks for {person.her} {colour.word} {thing.one} .
         on {day.fourth} {person.name} plays the {instrument.word} .
         """,
@@ -236,7 +236,7 @@ STORIES = (
         },
         """
         last week {person.name} {meal.past} {food1.word} for {person.her} {family.word} .
-        this week {person.she} {meal.third} {food2.word} .
+        this week {person.she} {meal.third} {food2.word} for the {family.word} .
         next week {person.she} will {meal.base} {food3.word} .
         with the {food3.word} there will be {drink.word} and {food4.word} .
         {person.name} and {person.her} {family.word} eat in the {room.word} .
@@ -281,6 +281,26 @@ STORIES = (
         """,
     ),
     read_story(
+        "counting",
+        {
+            "person": t.PEOPLE,
+            "town": t.TOWN,
+            "first": t.SUMS,
+            "second": t.SUMS,
+            "thing": t.THINGS,
+            "colour": t.COLOURS,
+            "mood": t.MOODS,
+            "family": t.FAMILY,
+        },
+        """
+        {person.name} learns to count at the {town.word} .
+        {first.a} plus {first.b} is {first.total} .
+        {second.total} minus {second.b} is {second.a} .
+        then {person.she} counts the {thing.many} in {person.her} {colour.word} bag .
+        {person.name} gives the bag to {person.her} {mood.word} {family.word} .
+        """,
+    ),
+    read_story(
         "painting",
         {
             "person": t.PEOPLE,
@@ -296,8 +316,8 @@ STORIES = (
         the {paint.first_name} is {paint.first_colour} .
         the {paint.second_name} is {paint.second_colour} .
         {person.she} shows the picture to {person.her} {mood.word} {family.word} .
-        then {person.name} hangs it in the {colour.word} {room.word} . \
-            | then {person.name} hangs it above the {colour.word} {furniture.word} .
+        then {person.name} and the {family.word} hang it in the {colour.word} {room.word} . \
+            | then {person.name} and the {family.word} hang it above the {colour.word} {furniture.word} .
         """,
     ),
     read_story(
@@ -355,7 +375,7 @@ STORIES = (
         a {job.first_word} works in a {job.first_workplace} .
         {person.name} goes to the {job.first_workplace} by {vehicle.word} at {hour1.word} .
         {person.her} {mood.word} {family.word} is a {job.second_word} .
-        a {job.second_word} works in a {job.second_workplace} .
+        the {family.word} works in a {job.second_workplace} .
         at {hour2.word} {person.she} meets {person.her} {family.word} at the {job.second_workplace} .
         """,
     ),

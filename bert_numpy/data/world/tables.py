@@ -196,11 +196,11 @@ ANIMALS = table(
 
 
 def _sums() -> Table:
-    """a + b = total up to ten, for each kind of thing, with the noun (and the verb) that agrees with each number."""
+    """a + b = total up to six, for each kind of thing, with the noun (and the verb) that agrees with each number."""
     rows = []
     for one, many in THINGS.rows:
-        for a in range(1, 10):
-            for b in range(1, 11 - a):
+        for a in range(1, 6):
+            for b in range(1, 7 - a):
                 numbers = [_NUMBERS[n - 1] for n in (a, b, a + b)]
                 nouns = [one if n == 1 else many for n in (a, b, a + b)]
                 rows.append([*numbers, *nouns, "is" if a == 1 else "are"])

@@ -2,6 +2,7 @@
 
 The law of a window is that of `sample_windows`: with probability 1/2 two consecutive runs of whole sentences of one
 document, else one run each of two independent documents; documents as `Story.tell` draws them, boundaries uniform.
+That overlong windows are drawn again divides all probabilities by one number, which is left away.
 Everything a model cannot see is summed over: which stories, where in them the runs begin and end, whether the second
 follows the first, the wordings, the rows of all tables, and with them the sentences that were cut away.  Pre-training
 draws boundaries by another law (`google_pretraining.py`), which changes the mean surprisal by less than 1 in 10 000,
