@@ -4,7 +4,7 @@ The stored numbers ship in `weights/tiny-random/`: a two-layer BERT whose sizes 
 biases are random, with outputs, hidden states, attentions, loss and the gradient of every parameter for every head,
 in float64.  `tests/golden/make_tiny_random.py` made them and says how the file is laid out.
 
-Here: which arrays belong together.  Not here: what counts as equal (`parity.py`).
+Here: which arrays belong together.  Not here: what counts as equal (`arrays.py`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ..configuration import BertConfig
 from ..hub import find_model
 from ..models import BertPreTrainedModel
 from ..tokenization import BertTokenizer
-from .parity import Report, compare
+from .arrays import ArrayReport, compare_arrays
 
 DEFAULT_MODEL = "tiny-random"
 REFERENCE_FILE = "reference.safetensors"
 
 
-def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> Iterator[Report]:
+def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> Iterator[ArrayReport]:
     """Compare tokens, then outputs and gradients of every stored head, with the reference.
 
     Parameters
@@ -41,7 +41,7 @@ def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> 
 
     Yields
     ------
-    Report
+    ArrayReport
         First that of the tokens, then one for each head.
 
     Raises
@@ -54,7 +54,7 @@ def verify(model: str | Path = DEFAULT_MODEL, dtype: DTypeLike = np.float64) -> 
     metadata = safetensors.read_header(path).metadata
     stored = safetensors.load_file(path)
     inputs = _group(stored, "inputs")
-    yield compare(inputs, _tokenized(folder, json.loads(metadata["texts"]), inputs), dtype, "BertTokenizer")
+    yield compare_arrays(inputs, _tokenized(folder, json.loads(metadata["texts"]), inputs), dtype, "BertTokenizer")
     for case, (class_name, problem_type) in json.loads(metadata["cases"]).items():
         yield _verify_case(folder, case, class_name, problem_type, inputs, _group(stored, case), dtype)
 
@@ -150,7 +150,7 @@ def _verify_case(
     shared_inputs: dict[str, np.ndarray],
     stored: dict[str, np.ndarray],
     dtype: DTypeLike,
-) -> Report:
+) -> ArrayReport:
     """Forward and backward of one head, against the arrays stored under its name."""
     model = _model(folder, class_name, problem_type, _group(stored, "parameters"), dtype)
     expected = {**_group(stored, "outputs"), **{f"d {n}": a for n, a in _group(stored, "gradients").items()}}
@@ -162,7 +162,7 @@ def _verify_case(
     for name, parameter in model.named_parameters():
         actual[f"d {name}"] = np.zeros_like(parameter.data) if parameter.grad is None else parameter.grad
     in_order = {name: expected[name] for name in actual if name in expected}  # a file sorts its names
-    return compare(
+    return compare_arrays(
         {**in_order, **expected}, actual, dtype, case, absolute=[f"d {name}" for name in zero_gradients(model)]
     )
 

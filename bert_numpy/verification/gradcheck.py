@@ -3,7 +3,7 @@
 A central difference (f(x+h) - f(x-h)) / 2h is wrong by about h² from the curve and by about 1e-16/h from rounding.
 In float64 with h near 1e-6 the two balance, and a correct gradient agrees to about 1e-9; a wrong one rarely to 1e-2.
 
-Here: one array at a time, and whole models along random directions.  Read next: `parity.py`.
+Here: one array at a time, and whole models along random directions.  Read next: `arrays.py`.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ import numpy as np
 from ..models import BertForMaskedLM, BertModel
 from ..nn import functional as F
 from ..tokenization import BertTokenizer
-from .parity import Report, Tap
+from .arrays import ArrayReport, ArrayTap
 
 
-def verify_published(folder: Path, references: Iterable[Mapping[str, Any]]) -> Iterator[Report]:
+def verify_published(folder: Path, references: Iterable[Mapping[str, Any]]) -> Iterator[ArrayReport]:
     """Compute in float32 what each reference says, and compare.
 
     Parameters
@@ -33,7 +33,7 @@ def verify_published(folder: Path, references: Iterable[Mapping[str, Any]]) -> I
 
     Yields
     ------
-    Report
+    ArrayReport
         One for each reference; its ratio is the largest difference itself.
 
     Raises
@@ -49,8 +49,8 @@ def verify_published(folder: Path, references: Iterable[Mapping[str, Any]]) -> I
         actual = _KINDS[kind](folder, reference)
         difference = float(np.abs(actual - expected).max())
         verdict = "ok" if difference <= reference["tolerance"] else "differs"
-        tap = Tap(reference.get("text", "ids"), expected.shape, difference, difference, 1.0, verdict)
-        yield Report(f"{kind.replace('_', ' ')}, {reference['source']}", reference["tolerance"], [tap])
+        tap = ArrayTap(reference.get("text", "ids"), expected.shape, difference, difference, 1.0, verdict)
+        yield ArrayReport(f"{kind.replace('_', ' ')}, {reference['source']}", reference["tolerance"], [tap])
 
 
 def _last_hidden_state(folder: Path, reference: Mapping[str, Any]) -> np.ndarray:

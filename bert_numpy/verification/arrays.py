@@ -23,7 +23,7 @@ TOLERANCES = {"float64": 1e-11, "float32": 5e-5}
 
 
 @dataclass
-class Tap:
+class ArrayTap:
     """How one named array compares with the reference.
 
     Attributes
@@ -53,12 +53,12 @@ class Tap:
 
 
 @dataclass
-class Report:
+class ArrayReport:
     """The taps of one comparison, in the order of the reference."""
 
     title: str
     tolerance: float
-    taps: list[Tap] = field(default_factory=list)
+    taps: list[ArrayTap] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -66,7 +66,7 @@ class Report:
         return bool(self.taps) and all(tap.ok for tap in self.taps)
 
     @property
-    def worst(self) -> Tap:
+    def worst(self) -> ArrayTap:
         """A tap that does not agree, if there is one; else the one with the largest ratio."""
         return max(self.taps, key=lambda tap: (not tap.ok, tap.ratio))
 
@@ -93,13 +93,13 @@ def rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(entries, dtype=np.float64)))) if entries.size else 0.0
 
 
-def compare(
+def compare_arrays(
     reference: Mapping[str, np.ndarray],
     actual: Mapping[str, np.ndarray],
     dtype: DTypeLike,
     title: str = "",
     absolute: Iterable[str] = (),
-) -> Report:
+) -> ArrayReport:
     """Compare arrays by name.
 
     Parameters
@@ -116,11 +116,11 @@ def compare(
 
     Returns
     -------
-    Report
+    ArrayReport
 
     Examples
     --------
-    >>> report = compare({"a": np.ones(2), "b": np.ones(2)}, {"a": np.ones(2), "b": np.zeros(2)}, np.float64)
+    >>> report = compare_arrays({"a": np.ones(2), "b": np.ones(2)}, {"a": np.ones(2), "b": np.zeros(2)}, np.float64)
     >>> [(tap.name, tap.ratio, tap.verdict) for tap in report.taps]
     [('a', 0.0, 'ok'), ('b', 1.0, 'differs')]
     """
@@ -132,20 +132,22 @@ def compare(
     for name, expected in reference.items():
         scale = common_scale if name in absolute else rms(expected)
         taps.append(_compare_one(name, expected, actual.get(name), scale, tolerance))
-    return Report(title, tolerance, taps)
+    return ArrayReport(title, tolerance, taps)
 
 
-def _compare_one(name: str, expected: np.ndarray, actual: np.ndarray | None, scale: float, tolerance: float) -> Tap:
+def _compare_one(
+    name: str, expected: np.ndarray, actual: np.ndarray | None, scale: float, tolerance: float
+) -> ArrayTap:
     """One row of the report; whatever cannot be compared gets the reason as its verdict and an infinite ratio."""
     shape = expected.shape if actual is None else np.shape(actual)
     if actual is None:
-        return Tap(name, shape, np.nan, np.inf, scale, "missing")
+        return ArrayTap(name, shape, np.nan, np.inf, scale, "missing")
     if shape != expected.shape:
-        return Tap(name, shape, np.nan, np.inf, scale, f"shape, expected {expected.shape}")
+        return ArrayTap(name, shape, np.nan, np.inf, scale, f"shape, expected {expected.shape}")
     if not np.isfinite(actual).all():
-        return Tap(name, shape, np.nan, np.inf, scale, "not finite")
+        return ArrayTap(name, shape, np.nan, np.inf, scale, "not finite")
     difference = float(np.max(np.abs(np.subtract(actual, expected, dtype=np.float64)), initial=0))
     if difference == 0:
-        return Tap(name, shape, 0.0, 0.0, scale, "ok")
+        return ArrayTap(name, shape, 0.0, 0.0, scale, "ok")
     ratio = difference / scale if scale else np.inf
-    return Tap(name, shape, difference, ratio, scale, "ok" if ratio <= tolerance else "differs")
+    return ArrayTap(name, shape, difference, ratio, scale, "ok" if ratio <= tolerance else "differs")

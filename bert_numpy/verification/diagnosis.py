@@ -1,0 +1,336 @@
+"""Which mistake is it?  The step that differs is computed again with one thing changed at a time.
+
+A mistake is recognized when the reference that makes it equals the port as well as two correct programs equal each
+other.  It is looked for in the steps between the tap that differs and the port's own tensors before it: in all of them,
+then in those of one layer, then in a single one.  What is found stays changed for the rest of the case, so that a
+second mistake is not hidden by the first.
+
+Two mistakes contain chance and cannot be computed again; they are known by their traces.  Dropout that was left on
+makes zeros, and what it leaves is larger by one and the same factor.  Weights that were never loaded give what has
+nothing to do with what the right ones give.
+
+Here: the search.  Not here: the list of mistakes (`divergences.py`), what a tensor shows by itself (`traces.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .divergences import MASK_IGNORED, Divergence, backward_divergences, forward_divergences
+from .evaluation import GRADIENT
+from .precision import EPSILONS
+from .report import CaseReport, Finding, TapResult
+from .steps import Step
+from .traces import FEW_NUMBERS, constant, strange, wrong_mask
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
+    from .reference import Reference
+
+Changes = dict[str, Step]
+
+CLIPPINGS = {"per tensor": "gradients clipped one tensor at a time", "none": "gradients not clipped"}
+
+ADD_MASK = "add a very negative number, such as -10000, to the scores of padding keys"
+
+SAME = 1.5
+"""Two mistakes explain a tap equally well if the worse does so within this factor, in units of noise."""
+
+UNRELATED = 0.3
+"""Outputs whose correlation with the right ones is below this come from other weights."""
+
+MOST_OFF = 1000.0
+"""A mistake that is farther from the port than so many roundings explains nothing, however noisy it makes the tap."""
+
+MOST_UNEXPLAINED = 3
+"""After so many taps of a case that no known mistake explains, no more are searched."""
+
+MOST_PLACES = 4
+"""How many steps a finding names, where the mistake was made before the tap that shows it."""
+
+MOST_PAIRED = 20
+"""How many mistakes are tried in pairs: those that come nearest alone."""
+
+
+class Match(NamedTuple):
+    """A mistake, where it was made, and how well that equals the port."""
+
+    name: str
+    remedy: str
+    changes: Changes
+    times: float
+
+
+class Diagnosis:
+    """The search for the mistakes of one port.
+
+    Parameters
+    ----------
+    reference : Reference
+    pairs : bool
+        Whether to try two mistakes at once.
+    """
+
+    def __init__(self, reference: Reference, pairs: bool = False) -> None:
+        config = reference.model.config
+        self.reference = reference
+        self.pairs = pairs
+        self.forward = forward_divergences(config)
+        self.backward = backward_divergences(config)
+
+    def explain(self, row: TapResult, computed: set[str], comparison: Comparison, report: CaseReport) -> None:
+        """Find the cause of a tap that differs, note it in the report, and go on as if the reference made it too.
+
+        `computed` are the taps whose steps lie between it and the port's own tensors.
+        """
+        if sum(not finding.name for finding in report.findings) >= MOST_UNEXPLAINED:
+            last = report.findings[-1]
+            last.says = f"and no more is searched after {MOST_UNEXPLAINED} such tensors"
+            return
+        always = constant(comparison.given[row.name], comparison.expected(row.name, comparison.changes))
+        if always:
+            report.findings.append(Finding(row.name, taps=[row.name], says=always))
+            return
+        steps = [comparison.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
+        match, alike = self._search(row, steps, comparison, report)
+        if match is not None and match.name == MASK_IGNORED:  # so say the probabilities; the scores may show more
+            name, remedy = self._mask_of_scores(match.changes, comparison) or (match.name, match.remedy)
+            match = match._replace(name=name, remedy=remedy)
+        if match is not None:
+            self._note(row, self._narrowed(row, match, comparison), alike, comparison, report)
+            return
+        finding = Finding(row.name, taps=[row.name])
+        self._traces(row, finding, comparison)
+        same = next((f for f in report.findings if f.name == finding.name and f.remedy == finding.remedy), None)
+        if same is not None and finding.name:
+            same.taps.append(row.name)
+        else:
+            report.findings.append(finding)
+
+    def _note(self, row: TapResult, match: Match, alike: list[str], comparison: Comparison, report: CaseReport) -> None:
+        comparison.adopt(match.changes)
+        same = next((finding for finding in report.findings if finding.name == match.name), None)
+        if same is not None:
+            same.taps.append(row.name)
+            return
+        finding = Finding(row.name, match.name, match.remedy, match.times, [row.name], alike)
+        if row.name.removeprefix(GRADIENT) not in match.changes and not self._is_of(row.name, match.changes):
+            places = ", ".join(list(match.changes)[:MOST_PLACES])
+            more = len(match.changes) - MOST_PLACES
+            finding.says = f"made at {places}" + (f" and {more} more" if more > 0 else "")
+        report.findings.append(finding)
+
+    def _is_of(self, name: str, changes: Changes) -> bool:
+        """Whether a gradient of a parameter is that of a changed step itself."""
+        return any(name.removeprefix(GRADIENT) in step.parameters for step in changes.values())
+
+    # ---- switches ----
+
+    def _search(
+        self, row: TapResult, steps: list[Step], comparison: Comparison, report: CaseReport
+    ) -> tuple[Match | None, list[str]]:
+        """The mistake that explains a tap, and others that do so as well."""
+        known = [finding.name for finding in report.findings]
+        ways = self.backward + self.forward if row.is_gradient else self.forward
+        ways = sorted(ways, key=lambda divergence: divergence.name not in known)  # what was found before comes first
+        tried: list[Match] = []
+        for scope in _scopes(steps):
+            matches = []
+            for divergence in ways:
+                changes = _changed(divergence, scope)
+                if row.is_gradient and divergence in self.forward and changes.keys() & comparison.given.keys():
+                    continue  # the forward pass was looked at before
+                if changes:
+                    tried.append(self._try(row, divergence, changes, comparison))
+                    if tried[-1].times <= comparison.threshold:
+                        matches.append(tried[-1])
+                        if divergence.name in known:
+                            return tried[-1], []
+            if matches:
+                return _best(matches)
+        if self.pairs and tried:
+            matches = list(self._pairs(row, tried, comparison))
+            if matches:
+                return _best(matches)
+        return None, []
+
+    def _try(self, row: TapResult, divergence: Divergence, changes: Changes, comparison: Comparison) -> Match:
+        far = min(MOST_OFF * EPSILONS[comparison.precision], 0.5)  # farther is lost in a noise of its own
+        try:
+            measured = comparison.alone(row.name, {**comparison.changes, **changes}, np.inf if self.pairs else far)
+        except ValueError:  # a change that does not fit the shapes of the port's own tensors
+            return Match(divergence.name, divergence.remedy, changes, np.inf)
+        times = measured.times if measured.ratio <= far else max(measured.times, MOST_OFF)
+        return Match(divergence.name, divergence.remedy, changes, times)
+
+    def _narrowed(self, row: TapResult, match: Match, comparison: Comparison) -> Match:
+        """The same mistake without the steps that do not matter for this tap."""
+        enough = max(SAME * match.times, 1.0)
+        for tap in list(match.changes):
+            fewer = {name: step for name, step in match.changes.items() if name != tap}
+            if fewer:
+                tried = self._try(row, Divergence(match.name, match.remedy, lambda step: step), fewer, comparison)
+                match = tried if tried.times <= enough else match
+        return match
+
+    def _pairs(self, row: TapResult, tried: list[Match], comparison: Comparison) -> Iterator[Match]:
+        """Two of the mistakes that come nearest alone, made at once."""
+        nearest = sorted(tried, key=lambda match: match.times)[:MOST_PAIRED]
+        by_name = {divergence.name: divergence for divergence in self.forward + self.backward}
+        for first, second in combinations(nearest, 2):
+            if first.name == second.name:
+                continue
+            base = [first.changes.get(s.tap, s) for s in self.reference.steps if s.tap in second.changes]
+            changes = {**first.changes, **_changed(by_name[second.name], base)}
+            both = Divergence(f"{first.name}] and [{second.name}", f"{first.remedy}; and {second.remedy}", lambda s: s)
+            match = self._try(row, both, changes, comparison)
+            if match.times <= comparison.threshold:
+                yield match
+
+    # ---- traces of chance ----
+
+    def _traces(self, row: TapResult, finding: Finding, comparison: Comparison) -> None:
+        """Recognize what cannot be computed again, or say what is nearest."""
+        actual = comparison.given[row.name]
+        expected = comparison.expected(row.name, comparison.changes)
+        for recognize in (self._transposed, self._clipped_otherwise, self._dropout, self._masked_otherwise):
+            found = recognize(row, actual, expected, comparison)
+            if found:
+                finding.name, finding.remedy = found
+                return
+        finding.says = self._factor(row, actual, expected, comparison) or strange(actual, expected)
+        if not finding.says:
+            finding.name, finding.remedy = self._other_weights(row, actual, expected) or ("", "")
+
+    def _factor(self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison) -> str:
+        """Say it, if a tensor is the right one times a number."""
+        square = float(np.sum(np.square(expected)))
+        factor = float(np.sum(actual * expected)) / square if square else 0.0
+        if not factor or expected.size < FEW_NUMBERS:
+            return ""
+        if comparison.alone(row.name, comparison.changes, actual=actual / factor).times > comparison.threshold:
+            return ""
+        return f"it is the reference's times {factor:.4g}"
+
+    def _transposed(
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+    ) -> tuple[str, str] | None:
+        if actual.ndim != 2 or actual.shape[0] != actual.shape[1]:
+            return None
+        if comparison.alone(row.name, comparison.changes, actual=actual.T).times <= comparison.threshold:
+            return "the tensor transposed in the dump", "weights and their gradients are (out, in)"
+        return None
+
+    def _clipped_otherwise(
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+    ) -> tuple[str, str] | None:
+        """Gradients of parameters clipped one by one, or not at all."""
+        if comparison.case.max_grad_norm is None or not comparison.is_parameter_gradient(row.name):
+            return None
+        so_far = comparison.clipping
+        for comparison.clipping, name in CLIPPINGS.items():
+            if comparison.alone(row.name, comparison.changes).times <= comparison.threshold:
+                return name, "clip by the norm of all gradients together: one factor for all of them"
+        comparison.clipping = so_far
+        return None
+
+    def _dropout(
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+    ) -> tuple[str, str] | None:
+        """Zeros, and all else larger by one factor."""
+        alive = np.abs(expected) > 1e-3 * np.abs(expected).max(initial=0)
+        if row.is_gradient or alive.sum() < FEW_NUMBERS:
+            return None
+        quotients = actual[alive] / expected[alive]
+        kept = quotients[quotients != 0]
+        if kept.size == quotients.size or not kept.size:
+            return None
+        factor = float(np.median(kept))
+        if (
+            factor <= 1
+            or np.abs(kept / factor - 1).max() > 1e-2
+            or abs((1 - kept.size / quotients.size) - (1 - 1 / factor)) > 0.1
+        ):
+            return None
+        p = 1 - 1 / factor
+        config = self.reference.model.config
+        in_attention = row.name.endswith(("self.probs", "self.dropout"))
+        own, other = config.attention_probs_dropout_prob, config.hidden_dropout_prob
+        if not in_attention:
+            own, other = other, own
+        if in_attention and abs(p - other) < 0.01 <= abs(own - other):
+            return (
+                "attention dropout with the rate of the hidden dropout, left on",
+                f"use attention_probs_dropout_prob {own:g} there, and switch dropout off where nothing is trained",
+            )
+        return f"dropout left on, with p = {p:.3g}", "switch dropout off: evaluation mode"
+
+    def _mask_of_scores(self, changes: Changes, comparison: Comparison) -> tuple[str, str] | None:
+        """Another name and remedy for a mask that is ignored, if the scores of the port show what it does."""
+        for tap in changes:
+            scores = tap.removesuffix("probs") + "scores"
+            if scores in comparison.given:
+                expected = comparison.expected(scores, comparison.changes)
+                shown = wrong_mask(comparison.given[scores], expected, comparison.real)
+                if shown:
+                    return shown, ADD_MASK
+        return None
+
+    def _masked_otherwise(
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+    ) -> tuple[str, str] | None:
+        """Scores that a wrong mask has moved: at other places, or not far enough."""
+        if row.is_gradient or not row.name.endswith("attention.self.scores"):
+            return None
+        shown = wrong_mask(actual, expected, comparison.real)
+        return (shown, ADD_MASK) if shown else None
+
+    def _other_weights(self, row: TapResult, actual: np.ndarray, expected: np.ndarray) -> tuple[str, str] | None:
+        """Numbers that have nothing to do with what the right weights give."""
+        step = next((step for step in self.reference.steps if step.tap == row.name), None)
+        if step is None or step.operation not in ("linear", "embedding") or expected.size < FEW_NUMBERS:
+            return None
+        if step.operation == "linear":
+            bias = self.reference.parameters[step.parameters[1]]
+            actual, expected = actual - bias, expected - bias
+        correlation = np.corrcoef(actual.ravel(), expected.ravel())[0, 1]
+        if not abs(correlation) < UNRELATED:
+            return None
+        weight = step.parameters[0]
+        if row.name == "cls.predictions" and weight.startswith("embeddings"):
+            return "decoder not tied to the word table", "the decoder's matrix is word_embeddings.weight"
+        return f"other weights than {weight}", "load it: the output has nothing to do with what these weights give"
+
+
+def _scopes(steps: list[Step]) -> Iterator[list[Step]]:
+    """Where a mistake may be: everywhere, in one unit, in one step."""
+    yield steps
+    units = list(dict.fromkeys(step.unit for step in steps))
+    if len(units) > 1:
+        for unit in reversed(units):
+            yield [step for step in steps if step.unit == unit]
+    if len(steps) > 1:
+        for step in reversed(steps):
+            yield [step]
+
+
+def _changed(divergence: Divergence, steps: Iterable[Step]) -> Changes:
+    """The steps that a mistake changes."""
+    changes = {}
+    for step in steps:
+        changed = divergence.change(step)
+        if changed is not None and changed != step:
+            changes[step.tap] = changed
+    return changes
+
+
+def _best(matches: list[Match]) -> tuple[Match, list[str]]:
+    """The likeliest of those that explain a tap equally well (the first), and the names of the others."""
+    least = min(match.times for match in matches)
+    equal = [match for match in matches if match.times <= max(SAME * least, 1.0)]
+    names = dict.fromkeys(match.name for match in equal[1:] if match.name != equal[0].name)
+    return equal[0], list(names)

@@ -1,0 +1,481 @@
+"""Mistakes that ports of BERT really make, each as a change of steps, so that it can be computed and recognized.
+
+A divergence says of every step what becomes of it, or that it is not concerned.  The diagnosis (`diagnosis.py`) applies
+one to the steps behind a tap that differs and looks whether the port's numbers come out.
+
+Here: the list.  Two kinds of mistakes are no change of a step, since they contain chance: dropout that was left on, and
+weights that were never loaded.  They are recognized by their traces, in `diagnosis.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from ..configuration import BertConfig
+from .precision import ROUNDINGS
+from .steps import Step, last_tap
+
+Change = Callable[[Step], Step | None]
+
+MASK_IGNORED = "mask ignored"
+
+EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
+
+
+class Divergence(NamedTuple):
+    """One way to differ from BERT.
+
+    Attributes
+    ----------
+    name : str
+        What the port does, in a few words: "LayerNorm epsilon 1e-05".
+    remedy : str
+        What to change in the port.
+    change : function of a Step
+        The step as the port has it, or None if it is not concerned.
+    """
+
+    name: str
+    remedy: str
+    change: Change
+
+
+def forward_divergences(config: BertConfig) -> list[Divergence]:
+    """The mistakes that show in a forward pass, the likely ones first.
+
+    Parameters
+    ----------
+    config : BertConfig
+        Of the model that was ported: what it does itself is no mistake.
+
+    Examples
+    --------
+    >>> found = forward_divergences(BertConfig())
+    >>> len(found) > 60, found[0].name
+    (True, 'activation gelu_new instead of gelu')
+    """
+    return [
+        *_activations(config),
+        *_norms(config),
+        *_attention(config),
+        *_embeddings(),
+        *_parameters(),
+        *_blocks(config),
+        *_pooler(),
+        *_layers(config),
+        *_losses(),
+    ]
+
+
+def backward_divergences(config: BertConfig) -> list[Divergence]:
+    """The mistakes that show in gradients alone.
+
+    Examples
+    --------
+    >>> [divergence.name for divergence in backward_divergences(BertConfig())][:2]
+    ["LayerNorm's gain outside of its backward", 'gradient assigned instead of added at repeated ids']
+    """
+    found = [
+        Divergence(
+            "LayerNorm's gain outside of its backward",
+            "multiply dy by the gain before the two means are taken, not after",
+            _on("layer_norm", gain_outside=True),
+        ),
+        Divergence(
+            "gradient assigned instead of added at repeated ids",
+            "add the gradients of all places where an id stands: dweight[ids] += dy keeps the last one only",
+            _on("embedding", assigned=True),
+        ),
+        Divergence(
+            "gradient for the row of padding",
+            "the embedding of the padding token receives no gradient (padding_idx)",
+            lambda step: step.set(padding_idx=None) if step.settings.get("padding_idx") is not None else None,
+        ),
+    ]
+    for act in ("gelu", "gelu_new", "relu"):
+        if act != config.hidden_act:
+            found.append(
+                Divergence(
+                    f"gradient of {act} behind a forward of {config.hidden_act}",
+                    f"differentiate {config.hidden_act}",
+                    _activation(config, gradient=act),
+                )
+            )
+    for batch, what in (("first", "of the first sequence only"), ("last", "of the last sequence only")):
+        found.append(
+            Divergence(
+                f"gradients of weights {what}",
+                "sum the gradients of weight and bias over the batch",
+                _on("linear", batch=batch),
+            )
+        )
+    found.append(
+        Divergence(
+            "gradients of weights averaged over the batch",
+            "sum the gradients of weight and bias over the batch: the mean is already in the loss",
+            _on("linear", batch="mean"),
+        )
+    )
+    return found
+
+
+# ---- ways to say which steps are concerned ----------------------------------
+
+
+def _on(operation: str, **settings: object) -> Change:
+    """Steps of one operation, with other settings."""
+    return lambda step: step.set(**settings) if step.operation == operation else None
+
+
+def _at(suffix: str, change: Change) -> Change:
+    """Steps whose tap ends so."""
+    return lambda step: change(step) if step.tap.endswith(suffix) else None
+
+
+def _activation(config: BertConfig, **settings: object) -> Change:
+    """The activations that the configuration names; not the pooler's tanh."""
+    return lambda step: step.set(**settings) if step.operation == "activation" and step.tap != "pooler" else None
+
+
+def _altered(operation: str, change: Callable[[np.ndarray], np.ndarray], *suffixes: str) -> Change:
+    return lambda step: step.alter(change, *suffixes) if step.operation == operation else None
+
+
+# ---- the list ---------------------------------------------------------------
+
+
+def _activations(config: BertConfig) -> Iterator[Divergence]:
+    right = config.hidden_act
+    same = {"gelu_pytorch_tanh": "gelu_new"}
+    for act in ("gelu_new", "gelu", "relu", "tanh"):
+        if act != same.get(right, right):
+            yield Divergence(
+                f"activation {act} instead of {right}",
+                f"change the activation to {right}" + (" (the form with erf)" if right == "gelu" else ""),
+                _activation(config, act=act),
+            )
+    yield Divergence("activation missing", f"apply {right} after the dense layer", _activation(config, act="identity"))
+
+
+def _norms(config: BertConfig) -> Iterator[Divergence]:
+    right = config.layer_norm_eps
+    inside = f"set epsilon to {right:g} and add it to the variance, inside the root"
+    for eps in EPSILONS:
+        if eps != right:
+            yield Divergence(f"LayerNorm epsilon {eps:g}", f"set epsilon to {right:g}", _on("layer_norm", eps=eps))
+    yield Divergence(
+        "LayerNorm variance divides by n-1", "divide the sum of squares by n (ddof=0)", _on("layer_norm", ddof=1)
+    )
+    for eps in dict.fromkeys((right, *EPSILONS)):
+        outside = f"LayerNorm epsilon {eps:g} outside the root"
+        yield Divergence(outside, inside, _on("layer_norm", eps=eps, outside=True))
+        unbiased = _on("layer_norm", eps=eps, outside=True, ddof=1)
+        yield Divergence(f"{outside}, and a variance that divides by n-1", f"{inside}; divide by n", unbiased)
+    yield Divergence(
+        "LayerNorm added to its input",
+        "the result of LayerNorm takes the place of its input: y = LN(x), not x + LN(x)",
+        _on("layer_norm", added=True),
+    )
+    yield Divergence(
+        "LayerNorm missing",
+        "normalize the sum",
+        lambda step: step._replace(operation="identity", parameters=()) if step.operation == "layer_norm" else None,
+    )
+
+
+def _attention(config: BertConfig) -> Iterator[Divergence]:
+    H, A = config.hidden_size, config.num_attention_heads
+    D = H // A
+    yield Divergence(MASK_IGNORED, "hide the padding: add the mask to the scores before softmax", _mask("none"))
+    yield Divergence("mask multiplied after softmax", "add the mask to the scores, before softmax", _multiplied)
+    for value in (-10000.0, -1e9):
+        yield Divergence(
+            f"mask of {value:g} added after softmax", "add the mask to the scores, before softmax", _mask_after(value)
+        )
+    root, whole = f"divide the scores by the root of the head size {D}", f"divide by the root of {D}, not by {D}"
+    yield Divergence("scores not scaled", root, _on("scores", scale=1.0))
+    yield Divergence("scores divided by the head size", whole, _on("scores", scale=1 / D))
+    if A > 1:
+        yield Divergence("scores divided by the root of hidden_size", root, _on("scores", scale=1 / math.sqrt(H)))
+        yield Divergence(
+            "heads interleaved", f"head a has the block of {D} that begins at {D}·a", _split("interleaved")
+        )
+        yield Divergence(
+            "heads reshaped without moving the axis",
+            "reshape to (B, S, A, D), then transpose to (B, A, S, D)",
+            _split("reshaped"),
+        )
+        for split, what in (("interleaved", "interleaved"), ("reshaped", "reshaped without moving the axis")):
+            yield Divergence(
+                f"heads {what}, on their way in only",
+                "reshape to (B, S, A, D), then transpose to (B, A, S, D)",
+                _split(split, merge="blocks"),
+            )
+        yield Divergence(
+            "heads merged without moving the axis",
+            "transpose the context to (B, S, A, D) before it is reshaped to (B, S, H)",
+            _on("context", merge="reshaped"),
+        )
+        for scale, how in ((1 / math.sqrt(H), ""), (1 / math.sqrt(D), ", scaled as for many")):
+            yield Divergence(f"one head instead of {A}{how}", f"split H into {A} heads", _one_head(scale))
+    yield Divergence("softmax over the queries", "softmax runs over the keys, the last axis", _on("probs", axis=-2))
+    yield Divergence(
+        "query and key exchanged",
+        "scores = query @ keyᵀ: rows are queries",
+        lambda step: step._replace(inputs=step.inputs[::-1]) if step.operation == "scores" else None,
+    )
+
+
+def _mask(how: str) -> Change:
+    return _on("probs", mask=how)
+
+
+_multiplied = _mask("multiplied after")
+
+
+def _mask_after(value: float) -> Change:
+    return _on("probs", mask="added after", hidden_value=value)
+
+
+def _split(how: str, **merge: str) -> Change:
+    def change(step: Step) -> Step | None:
+        if step.operation == "context":
+            return step.set(split=how, **merge)
+        return step.set(split=how) if step.operation == "scores" else None
+
+    return change
+
+
+def _one_head(scale: float) -> Change:
+    def change(step: Step) -> Step | None:
+        if step.operation == "scores":
+            return step.set(heads=1, scale=scale)
+        return step.set(heads=1) if step.operation == "context" else None
+
+    return change
+
+
+def _embeddings() -> Iterator[Divergence]:
+    def ids(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Change:
+        return lambda step: step.set(ids=change)
+
+    segments, positions = "embeddings.token_type_embeddings", "embeddings.position_embeddings"
+    yield Divergence(
+        "token types all 0",
+        "pass token_type_ids on: 1 for the second text",
+        _at(segments, ids(lambda ids, table: np.zeros_like(ids))),
+    )
+    for shift in (1, -1, 2):
+        yield Divergence(
+            f"positions shifted by {shift:+d}",
+            "the first position is 0",
+            _at(positions, ids(partial(_shifted, shift))),
+        )
+    for name, form in (("", _sinusoids), (", sines before cosines", _sinusoids_in_halves)):
+        yield Divergence(
+            f"sinusoidal positions{name}",
+            "BERT's positions are learnt: look them up in position_embeddings.weight",
+            _at(positions, _altered("embedding", form, ".weight")),
+        )
+    for tap in (positions, segments):
+        yield Divergence(
+            f"{tap.removeprefix('embeddings.')} not added",
+            "sum words, positions and segments",
+            _at("embeddings.add", _without(tap)),
+        )
+
+
+def _shifted(shift: int, ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+    return np.clip(ids + shift, 0, len(table) - 1)
+
+
+def _without(source: str) -> Change:
+    def change(step: Step) -> Step | None:
+        left = tuple(name for name in step.inputs if name != source)
+        return step._replace(inputs=left) if len(left) < len(step.inputs) else None
+
+    return change
+
+
+def _sinusoids(table: np.ndarray) -> np.ndarray:
+    """sin and cos of p / 10000^(2i/H), in turn, as in the Transformer paper (section 3.5)."""
+    angles = _angles(table)
+    waves = np.empty_like(table)
+    waves[:, 0::2] = np.sin(angles)
+    waves[:, 1::2] = np.cos(angles)[:, : table.shape[1] // 2]
+    return waves
+
+
+def _sinusoids_in_halves(table: np.ndarray) -> np.ndarray:
+    angles = _angles(table)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, : table.shape[1]].astype(table.dtype)
+
+
+def _angles(table: np.ndarray) -> np.ndarray:
+    positions, H = np.arange(len(table))[:, None], table.shape[1]
+    return positions / 10000 ** (np.arange(0, H, 2) / H)
+
+
+def _parameters() -> Iterator[Divergence]:
+    yield Divergence("bias missing", "add the bias", _altered("linear", np.zeros_like, "bias"))
+    yield Divergence(
+        "weight transposed",
+        "weights are stored (out, in): y = x @ weight.T + bias",
+        _altered("linear", _transposed, "weight"),
+    )
+    loaded = "load LayerNorm.gamma and LayerNorm.beta, which newer files call weight and bias"
+    yield Divergence("LayerNorm gain and bias not loaded", loaded, _unloaded)
+    yield Divergence("LayerNorm gain not loaded", loaded, _altered("layer_norm", np.ones_like, "weight"))
+    yield Divergence("LayerNorm bias not loaded", loaded, _altered("layer_norm", np.zeros_like, "bias"))
+    for dtype in ("float16", "bfloat16"):
+        yield Divergence(
+            f"weights rounded to {dtype}",
+            "load the weights in float32",
+            _everywhere(ROUNDINGS[dtype]),
+        )
+
+
+def _everywhere(change: Callable[[np.ndarray], np.ndarray]) -> Change:
+    return lambda step: step.alter(change, "weight", "bias")
+
+
+def _transposed(weight: np.ndarray) -> np.ndarray:
+    """A square matrix on its side; no port could multiply by another."""
+    return weight.T if weight.shape[0] == weight.shape[1] else weight
+
+
+def _unloaded(step: Step) -> Step | None:
+    if step.operation != "layer_norm":
+        return None
+    weight, bias = step.parameters
+    return step._replace(altered={weight: np.ones_like, bias: np.zeros_like})
+
+
+def _blocks(config: BertConfig) -> Iterator[Divergence]:
+    yield Divergence(
+        "norm before the block (pre-LN)",
+        "BERT normalizes after the residual was added: LN(x + block(x)), not x + block(LN(x))",
+        lambda step: _pre_norm(step, config),
+    )
+    yield Divergence(
+        "residual added after LayerNorm",
+        "add the residual, then normalize the sum: LN(x + dense), not x + LN(dense)",
+        _residual_after_norm,
+    )
+
+    def residual(step: Step) -> bool:
+        return step.operation == "add" and step.unit.startswith("encoder")
+
+    yield Divergence(
+        "residual missing",
+        "add the input of the block before its LayerNorm",
+        lambda step: step._replace(inputs=step.inputs[:1]) if residual(step) else None,
+    )
+    yield Divergence(
+        "residual of the layer's input around the feed-forward network",
+        "the second residual is the output of the attention block",
+        lambda step: _far_residual(step) if residual(step) else None,
+    )
+
+
+def _pre_norm(step: Step, config: BertConfig) -> Step | None:
+    """A layer whose two norms stand in front: their parameters go to the layers that read."""
+    attention, output = f"{step.unit}.attention.output", f"{step.unit}.output"
+    if step.operation == "layer_norm" and step.tap in (attention, output):
+        return step._replace(operation="identity", parameters=())
+    for path, readers in ((attention, (".self.query", ".self.key", ".self.value")), (output, (".intermediate.dense",))):
+        if step.tap.startswith("encoder") and step.tap.endswith(readers):
+            norm = (f"{path}.LayerNorm.weight", f"{path}.LayerNorm.bias")
+            return step._replace(parameters=(*step.parameters, *norm)).set(eps=config.layer_norm_eps)
+    return None
+
+
+def _residual_after_norm(step: Step) -> Step | None:
+    """The norm of an output reads the dense layer alone, and the residual is added to it."""
+    if step.operation != "layer_norm" or not step.unit.startswith("encoder"):
+        return None
+    residual = f"{step.unit}.attention.output" if not step.tap.endswith("attention.output") else _input_of(step.unit)
+    return step._replace(inputs=(f"{step.tap}.dropout", residual))
+
+
+def _far_residual(step: Step) -> Step | None:
+    dense, _ = step.inputs
+    return None if ".attention." in step.tap else step._replace(inputs=(dense, _input_of(step.unit)))
+
+
+def _input_of(unit: str) -> str:
+    """The tap that a layer reads."""
+    i = int(unit.rpartition(".")[2])
+    return f"encoder.layer.{i - 1}.output" if i else "embeddings"
+
+
+def _pooler() -> Iterator[Divergence]:
+    for index, which in (
+        (1, "the second token"),
+        ("last", "the last token"),
+        ("mean", "the mean of all tokens"),
+        ("very last", "the last position, padding or not"),
+        ("mean of all", "the mean of all positions, padding too"),
+    ):
+        yield Divergence(f"pooler of {which}", "pool the first token, [CLS]", _on("token", index=index))
+    yield Divergence(
+        "pooler without tanh",
+        "pooler_output is tanh(W h + b)",
+        lambda step: step.set(act="identity") if step.tap == "pooler" else None,
+    )
+
+
+def _layers(config: BertConfig) -> Iterator[Divergence]:
+    L = config.num_hidden_layers
+    for j in range(L):
+        yield Divergence(
+            f"weights of layer {j}",
+            "read all digits of the layer's number in the names of the weights",
+            partial(_weights_of, j),
+        )
+    for j in range(1, L):
+        source = f"encoder.layer.{j - 1}.output"
+        yield Divergence(
+            f"encoder ends after {j} of {L} layers",
+            f"run all {L} layers; read all digits of num_hidden_layers",
+            _at(last_tap(config), partial(_copy_of, source)),
+        )
+
+
+def _copy_of(source: str, step: Step) -> Step:
+    return Step(step.tap, "identity", (source,))
+
+
+def _weights_of(j: int, step: Step) -> Step | None:
+    other = f"encoder.layer.{j}"
+    if not step.unit.startswith("encoder") or not step.parameters or step.unit == other:
+        return None
+    return step._replace(parameters=tuple(name.replace(step.unit, other, 1) for name in step.parameters))
+
+
+def _losses() -> Iterator[Divergence]:
+    def words(step: Step) -> bool:
+        return step.operation == "cross_entropy" and "input_ids" in step.inputs
+
+    def labelled(**settings: object) -> Change:
+        return lambda step: step.set(**settings) if words(step) else None
+
+    only = "only positions with a label count: ignore_index=-100, and the mean over these"
+    yield Divergence(
+        "loss with ignore_index 0",
+        "0 is a label like any other (in NSP: the next sentence); ignore -100",
+        _on("cross_entropy", ignore_index=0),
+    )
+    yield Divergence("MLM loss over all positions", only, labelled(unlabelled="own"))
+    yield Divergence("MLM loss over all positions, unlabelled ones as id 0", only, labelled(unlabelled="zero"))
+    yield Divergence("MLM loss divided by the number of all positions", only, labelled(unlabelled="divided"))
+    yield Divergence(
+        "mean-reduced MLM loss times the mask",
+        "multiply the loss of each position (reduction='none') by the mask, and divide by the sum of the mask",
+        labelled(unlabelled="masked mean"),
+    )

@@ -1,0 +1,391 @@
+"""What a step can do: forward and backward of each operation, with its known ways to go wrong as settings.
+
+    y, cache            = OPERATIONS[name].forward(inputs, parameters, settings)
+    dinputs, dparameters = OPERATIONS[name].backward(dy, cache)
+
+`inputs`, `parameters` and their gradients are tuples.  With no settings but the sizes, an operation is the pair of
+`nn/functional.py` that it calls.  A setting changes one thing in it: ε outside the root, a mask after the softmax, a
+gradient that was assigned where it should have been added.  So a mistake of a port is a step with another setting,
+and can be computed exactly as the port computes it.
+
+Here: arithmetic.  Not here: which steps BERT has (`steps.py`), which settings are mistakes (`divergences.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..nn import functional as F
+from ..nn.layers import ACTIVATIONS
+
+Arrays = tuple[Any, ...]
+Settings = Mapping[str, Any]
+
+
+class Operation(NamedTuple):
+    """A pair of pure functions."""
+
+    forward: Callable[[Arrays, Arrays, Settings], tuple[Any, Any]]
+    backward: Callable[[Any, Any], tuple[Arrays, Arrays]]
+
+
+# ---- tables, sums, tokens ---------------------------------------------------
+
+
+def _embedding_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """Rows of a table.  `ids`: a function of the ids that are looked up."""
+    (ids,), (weight,) = inputs, parameters
+    if "ids" in settings:
+        ids = settings["ids"](ids, weight)
+    y, cache = F.embedding_forward(ids, weight, settings.get("padding_idx"))
+    return y, (cache, settings)
+
+
+def _embedding_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    """Gradient of the table.  `assigned`: of several equal ids only the last one counts."""
+    (ids, weight, padding_idx), settings = cache
+    if not settings.get("assigned"):
+        return (None,), (F.embedding_backward(dy, (ids, weight, padding_idx)),)
+    dweight = np.zeros_like(weight)
+    dweight[np.broadcast_to(ids, dy.shape[:-1])] = dy
+    if padding_idx is not None:
+        dweight[padding_idx] = 0
+    return (None,), (dweight,)
+
+
+def _add_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """The sum of all inputs, which may broadcast over the batch."""
+    return sum(inputs[1:], inputs[0]), [np.shape(x) for x in inputs]
+
+
+def _add_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
+    return tuple(_unbroadcast(dy, shape) for shape in cache), ()
+
+
+def _unbroadcast(dy: Any, shape: tuple[int, ...]) -> Any:
+    return dy if np.shape(dy) == shape else dy.sum(axis=0, keepdims=True)
+
+
+def _identity_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """The first input as it is: dropout of a model that is not training."""
+    return inputs[0], len(inputs)
+
+
+def _identity_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
+    return (dy, *(None,) * (cache - 1)), ()
+
+
+def _token_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """The hidden state of the first token.
+
+    `index`: of another one, or "last" or "mean" of the real ones, or "very last" or "mean of all", padding or not.
+    """
+    x, attention_mask = inputs
+    index = settings.get("index", 0)
+    weights = np.zeros(x.shape[:2], x.dtype)  # (B, S)
+    if index == "mean":
+        weights += attention_mask / attention_mask.sum(axis=1, keepdims=True)
+    elif index == "mean of all":
+        weights += 1 / weights.shape[1]
+    elif index == "very last":
+        weights[:, -1] = 1
+    elif index == "last":
+        weights[np.arange(len(x)), attention_mask.shape[1] - 1 - attention_mask[:, ::-1].argmax(axis=1)] = 1
+    else:
+        weights[:, min(index, x.shape[1] - 1)] = 1
+    return np.einsum("bs,bsh->bh", weights, x), weights  # (B, H)
+
+
+def _token_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    return (cache[:, :, None] * dy[:, None, :], None), ()
+
+
+def _column_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """One of the last axis: the logits of starts, or of ends."""
+    (x,) = inputs
+    return x[..., settings["column"]], (x, settings["column"])
+
+
+def _column_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    x, column = cache
+    dx = np.zeros_like(x)
+    dx[..., column] = dy
+    return (dx,), ()
+
+
+# ---- linear, norm, activation -----------------------------------------------
+
+
+def _linear_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """x Wᵀ + b.  `norm`: its input is normalized first, with the two parameters that follow (a pre-LN block)."""
+    (x,), (weight, bias, *norm) = inputs, parameters
+    norm_cache = None
+    if norm:
+        gain, shift = norm
+        x, norm_cache = F.layer_norm_forward(x, gain, shift, settings["eps"])
+    y, cache = F.linear_forward(x, weight, bias)
+    return y, (cache, norm_cache, settings.get("batch", "sum"))
+
+
+def _linear_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    """`batch`: the gradients of weight and bias are of the "first" or "last" sequence, or the "mean" over all."""
+    (x, weight), norm_cache, batch = cache
+    dx, dweight, dbias = F.linear_backward(dy, (x, weight))
+    if batch == "mean":
+        dweight, dbias = dweight / len(x), dbias / len(x)
+    elif batch != "sum":
+        i = 0 if batch == "first" else -1
+        _, dweight, dbias = F.linear_backward(dy[i], (x[i], weight))
+    if norm_cache is None:
+        return (dx,), (dweight, dbias)
+    dx, dgain, dshift = F.layer_norm_backward(dx, norm_cache)
+    return (dx,), (dweight, dbias, dgain, dshift)
+
+
+def _layer_norm_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """γ x̂ + β.  `outside`: ε outside the root; `ddof` 1: the variance divides by H-1; `added`: plus x.
+
+    With a second input the norm is of the first alone, and the second is added afterwards.
+    """
+    x, weight, bias = inputs[0], *parameters
+    eps = settings["eps"]
+    if not settings.keys() & {"outside", "ddof"}:
+        y, cache = F.layer_norm_forward(x, weight, bias, eps)
+    else:
+        n = x.shape[-1] - settings.get("ddof", 0)
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).sum(axis=-1, keepdims=True) / n
+        root = np.sqrt(variance) if settings.get("outside") else np.sqrt(variance + eps)
+        rstd = 1 / (root + eps if settings.get("outside") else root)
+        cache = centred * rstd, rstd, weight, centred / (n * root)
+        y = weight * cache[0] + bias
+    for more in (x,) if settings.get("added") else inputs[1:]:
+        y = y + more
+    return y, (cache, len(inputs), settings)
+
+
+def _layer_norm_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    """`gain_outside`: γ multiplies the gradient of x after the two means were taken of dy without it."""
+    norm_cache, count, settings = cache
+    x_hat, rstd, weight = norm_cache[:3]
+    if settings.get("gain_outside"):
+        dx, _, _ = F.layer_norm_backward(dy, (x_hat, rstd, np.ones_like(weight)))
+        dx = dx * weight
+        _, dweight, dbias = F.layer_norm_backward(dy, (x_hat, rstd, weight))
+    else:
+        dx, dweight, dbias = F.layer_norm_backward(dy, (x_hat, rstd, weight))
+    if len(norm_cache) > 3:  # not the norm of the paper: its standard deviation has another slope
+        # x_hat = centred / deviation, with slope = ∂deviation/∂centred
+        slope = norm_cache[3]
+        dx_hat = dy * weight
+        dcentred = (dx_hat - (dx_hat * x_hat).sum(axis=-1, keepdims=True) * slope) * rstd
+        dx = dcentred - dcentred.mean(axis=-1, keepdims=True)
+    if settings.get("added"):
+        dx = dx + dy
+    return (dx, *(dy,) * (count - 1)), (dweight, dbias)
+
+
+def _activation_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """The activation `act`.  `gradient`: the one whose derivative is taken instead."""
+    (x,) = inputs
+    y, cache = _activation(settings["act"]).forward(x)
+    if "gradient" in settings:
+        _, cache = _activation(settings["gradient"]).forward(x)
+    return y, (cache, settings.get("gradient", settings["act"]))
+
+
+def _activation_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    cache, act = cache
+    return (_activation(act).backward(dy, cache),), ()
+
+
+class _Pair(NamedTuple):
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+
+def _activation(name: str) -> _Pair:
+    if name == "identity":
+        return _Pair(lambda x: (x, None), lambda dy, cache: dy)
+    operation = ACTIVATIONS[name]
+    return _Pair(getattr(F, f"{operation}_forward"), getattr(F, f"{operation}_backward"))
+
+
+# ---- attention --------------------------------------------------------------
+
+
+def split_heads(x: np.ndarray, heads: int, split: str = "blocks") -> np.ndarray:
+    """(B, S, H) -> (B, A, S, D): head a has the a-th block of D.
+
+    Two ways that have the right shape and are wrong: "interleaved" gives head a every A-th number; "reshaped" folds
+    the numbers anew without moving the axis, so that a head mixes tokens.
+    """
+    B, S, H = x.shape
+    if split == "interleaved":
+        return x.reshape(B, S, H // heads, heads).transpose(0, 3, 1, 2)
+    if split == "reshaped":
+        return x.reshape(B, heads, S, H // heads)
+    return x.reshape(B, S, heads, H // heads).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x: np.ndarray, split: str = "blocks") -> np.ndarray:
+    """(B, A, S, D) -> (B, S, H), the inverse of `split_heads`."""
+    B, A, S, D = x.shape
+    if split == "interleaved":
+        return x.transpose(0, 2, 3, 1).reshape(B, S, A * D)
+    if split == "reshaped":
+        return x.reshape(B, S, A * D)
+    return x.transpose(0, 2, 1, 3).reshape(B, S, A * D)
+
+
+def _scores_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """Q Kᵀ / √D of every head, without the mask.  `scale`: another factor; `split`: see `split_heads`."""
+    heads, split = settings["heads"], settings.get("split", "blocks")
+    query, key = (split_heads(x, heads, split) for x in inputs)
+    scale = settings.get("scale", 1 / math.sqrt(query.shape[-1]))
+    return (query * scale) @ key.swapaxes(-1, -2), (query, key, scale, split)  # (B, A, S, S)
+
+
+def _scores_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    query, key, scale, split = cache
+    # scores = query * scale @ keyᵀ
+    dquery = (dy @ key) * scale
+    dkey = (dy.swapaxes(-1, -2) @ query) * scale
+    return (merge_heads(dquery, split), merge_heads(dkey, split)), ()
+
+
+def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """softmax(scores + mask).  `mask`: "none", "added after" or "multiplied after" softmax; `axis`: of softmax."""
+    scores, attention_mask = inputs
+    how = settings.get("mask", "before")
+    hidden = (attention_mask == 0)[:, None, None, :]  # (B, 1, 1, S)
+    lowest = np.finfo(scores.dtype).min
+    if how == "before":
+        with np.errstate(over="ignore"):  # scores of a port may have its own mask added
+            scores = scores + hidden * lowest
+    axis = settings.get("axis", -1)
+    y, softmax_cache = F.softmax_forward(np.ascontiguousarray(scores.swapaxes(axis, -1)))
+    y = y.swapaxes(axis, -1)
+    if how == "added after":
+        y = y + np.where(hidden, settings["hidden_value"], 0).astype(y.dtype)
+    elif how == "multiplied after":
+        y = y * ~hidden
+    return y, (softmax_cache, hidden, how, axis)
+
+
+def _probs_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    softmax_cache, hidden, how, axis = cache
+    if how == "multiplied after":
+        dy = dy * ~hidden
+    dscores = F.softmax_backward(np.ascontiguousarray(dy.swapaxes(axis, -1)), softmax_cache).swapaxes(axis, -1)
+    return (dscores, None), ()
+
+
+def _context_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """The weighted values, heads side by side.  `split`, `merge`: see `split_heads`."""
+    probs, value = inputs
+    split = settings.get("split", "blocks")
+    merge = settings.get("merge", split)
+    value = split_heads(value, settings["heads"], split)
+    return merge_heads(probs @ value, merge), (probs, value, split, merge)  # (B, S, H)
+
+
+def _context_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
+    probs, value, split, merge = cache
+    dcontext = split_heads(dy, probs.shape[1], merge)
+    # context = probs @ value
+    dprobs = dcontext @ value.swapaxes(-1, -2)
+    dvalue = probs.swapaxes(-1, -2) @ dcontext
+    return (dprobs, merge_heads(dvalue, split)), ()
+
+
+# ---- losses -----------------------------------------------------------------
+
+
+def _cross_entropy_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """Mean over the labels that are not -100.  `ignore_index`: another label that does not count either.
+
+    `unlabelled`: "own" counts positions without a label too, with their own id as label (the third input); "zero"
+    with label 0; "divided" leaves them out of the sum and counts them in the divisor; "masked mean" takes the mean
+    over all, "zero" for those without, times the fraction of the labelled.  `rounding`: of the probabilities, before
+    1 is subtracted from that of the label; of one that is near 1, this leaves little.
+    """
+    logits, labels = inputs[:2]
+    how = settings.get("unlabelled", "left out")
+    labels = labels.reshape(logits.shape[:-1])
+    labels = np.where(labels == settings.get("ignore_index", -100), -100, labels)
+    live = labels != -100
+    factor = 1.0
+    if how == "own":
+        labels = np.where(live, labels, inputs[2])
+    elif how in ("zero", "masked mean"):
+        labels = np.where(live, labels, 0)
+    if how in ("divided", "masked mean"):
+        factor = float(live.mean())
+    loss, cache = F.cross_entropy_forward(logits, labels)
+    if "rounding" in settings:
+        log_probs, *rest = cache
+        with np.errstate(divide="ignore"):  # a probability that is rounded to 0
+            cache = np.log(settings["rounding"](np.exp(log_probs))), *rest
+    return loss * loss.dtype.type(factor), (cache, factor, len(inputs))
+
+
+def _cross_entropy_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
+    cache, factor, count = cache
+    return (F.cross_entropy_backward(float(dy) * factor, cache), *(None,) * (count - 1)), ()
+
+
+def _mse_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """Mean squared difference from the labels: regression."""
+    logits, labels = inputs
+    return F.mse_loss_forward(logits, labels.reshape(logits.shape).astype(logits.dtype))
+
+
+def _mse_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
+    return (F.mse_loss_backward(float(dy), cache), None), ()
+
+
+def _binary_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """Mean binary cross-entropy: several labels at once."""
+    logits, labels = inputs
+    return F.binary_cross_entropy_with_logits_forward(logits, labels.reshape(logits.shape).astype(logits.dtype))
+
+
+def _binary_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
+    return (F.binary_cross_entropy_with_logits_backward(float(dy), cache), None), ()
+
+
+def _span_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
+    """Half the cross-entropy of the logits over the positions: the loss of starts and that of ends are averaged."""
+    logits, positions = inputs
+    S = logits.shape[1]
+    loss, cache = F.cross_entropy_forward(logits, np.clip(positions.reshape(-1), 0, S), ignore_index=S)
+    return loss / loss.dtype.type(2), cache
+
+
+def _span_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
+    return (F.cross_entropy_backward(float(dy) / 2, cache), None), ()
+
+
+OPERATIONS = {
+    "embedding": Operation(_embedding_forward, _embedding_backward),
+    "add": Operation(_add_forward, _add_backward),
+    "identity": Operation(_identity_forward, _identity_backward),
+    "token": Operation(_token_forward, _token_backward),
+    "column": Operation(_column_forward, _column_backward),
+    "linear": Operation(_linear_forward, _linear_backward),
+    "layer_norm": Operation(_layer_norm_forward, _layer_norm_backward),
+    "activation": Operation(_activation_forward, _activation_backward),
+    "scores": Operation(_scores_forward, _scores_backward),
+    "probs": Operation(_probs_forward, _probs_backward),
+    "context": Operation(_context_forward, _context_backward),
+    "cross_entropy": Operation(_cross_entropy_forward, _cross_entropy_backward),
+    "mse": Operation(_mse_forward, _mse_backward),
+    "binary_cross_entropy": Operation(_binary_forward, _binary_backward),
+    "span": Operation(_span_forward, _span_backward),
+}
+"""By the name that a step gives."""
