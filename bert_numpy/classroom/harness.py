@@ -1,0 +1,282 @@
+"""The process that a submission runs in.  A stand-alone script: `python -I harness.py FOLDER`.
+
+The folder holds `request.pickle`, written by the grader, and `given.zip`, the package without the solution.  The script
+runs the student's cells, calls the function, and writes what came of it: `result.json`, with the arrays in
+`result.npz`.  It judges nothing: the expected outputs never enter this process, so that nothing a submission does here
+can make a wrong answer right.
+
+Before the first line of a submission runs, limits are set and a guard is installed that Python code cannot take away
+(`sys.addaudithook`): no network, no other processes, no writing outside the folder, no reading of anything but the
+standard library, NumPy, regex and the folder.  The guard ends the process.  It is a fence for students, not a wall
+against experts: grade strangers' submissions in a container.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import pickle
+import stat
+import sys
+import sysconfig
+from collections.abc import Callable
+from typing import Any
+
+GUARDED = 77  # exit code: the guard ended the process
+FORBIDDEN = {  # beginning of an audit event -> what was tried
+    "subprocess.": "start a process",
+    "os.system": "start a process",
+    "os.exec": "start a process",
+    "os.posix_spawn": "start a process",
+    "os.spawn": "start a process",
+    "os.fork": "start a process",
+    "os.startfile": "start a process",
+    "pty.": "start a process",
+    "_winapi.": "start a process",
+    "os.kill": "send a signal",
+    "socket.": "use the network",
+    "urllib.": "use the network",
+    "ctypes.": "call machine code",
+    "mmap.": "map memory",
+    "winreg.": "use the registry",
+    "os.remove": "remove a file",
+    "os.rename": "rename a file",
+    "os.rmdir": "remove a folder",
+    "os.mkdir": "make a folder",
+    "os.link": "make a link",
+    "os.symlink": "make a link",
+    "os.truncate": "change a file",
+    "os.ch": "change a folder, an owner or a mode",
+    "os.fchdir": "change the folder",
+    "os.utime": "change a file",
+    "os.setxattr": "change a file",
+    "shutil.": "copy or move files",
+    "gc.get_": "search the objects of the interpreter",
+    "sys._current": "look into other frames",
+}
+UNGUARDED = {  # modules that could start processes or interpreters without the guard seeing it
+    "_posixsubprocess",
+    "_xxsubinterpreters",
+    "_interpreters",
+    "_testcapi",
+    "_testinternalcapi",
+    "_testlimitedcapi",
+}
+ALWAYS = {"numpy", "regex", "bert_numpy"}  # what may be imported beside the standard library
+
+
+def no_question(*args: Any, **kwargs: Any) -> Any:
+    """In the place of `input` and `breakpoint`: an ordinary error, with the line where it was raised."""
+    raise EOFError("nobody is at the keyboard during a check, so input() and breakpoint() cannot be used")
+
+
+class NotHere:
+    """Refuses imports of other packages with an ordinary error, so that a cell that draws fails alone."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        first = name.partition(".")[0]
+        known = first in ALWAYS or first in sys.stdlib_module_names or first.startswith("_sysconfigdata")
+        if not known:
+            raise ModuleNotFoundError(f"{first} is not at hand here; the standard library and numpy are", name=name)
+
+
+def main(folder: str) -> None:
+    """Carry out the request in a folder; the process ends without cleaning up, whatever a submission left behind."""
+    with open(os.path.join(folder, "request.pickle"), "rb") as file:
+        request = file.read()
+    settings = json.loads(request.partition(b"\n")[0])
+    sys.path.extend(path for path in settings["paths"] if path not in sys.path)
+    sys.path.insert(0, os.path.join(folder, "given.zip"))
+
+    import numpy as np
+    import regex  # type: ignore[import-untyped]
+
+    from bert_numpy.classroom import calls
+    from bert_numpy.nn import blas
+
+    blas.can_be_switched()  # asks for a function of BLAS, which the guard would not let pass later
+    _no_processes()
+    tools = (calls, np.savez, json.dumps)
+    content = pickle.loads(request.partition(b"\n")[2])  # the grader's own bytes
+    packages = [os.path.dirname(os.path.abspath(module.__file__ or "")) for module in (np, regex)]
+    result_json = open(os.path.join(folder, "result.json"), "wb")  # noqa: SIM115  ended with the process
+    result_npz = open(os.path.join(folder, "result.npz"), "wb")  # noqa: SIM115
+    report = os.open(os.path.join(folder, "guard.txt"), os.O_WRONLY | os.O_CREAT)
+    finish = os._exit
+    _limit(settings["memory"], settings["seconds"], settings["output"])
+    builtins.input = sys.breakpointhook = no_question
+    sys.meta_path.insert(0, NotHere())
+    sys.addaudithook(_guard(folder, packages, settings["forbidden"], report))
+    try:
+        answer, arrays = _answer(content, tools[0])
+    except (KeyboardInterrupt, GeneratorExit) as error:  # a traceback would read files that the guard does not allow
+        os.write(1, type(error).__name__.encode() + b"\n")
+        finish(1)
+    tools[1](result_npz, **arrays)
+    result_npz.flush()
+    result_json.write(tools[2](answer).encode())
+    result_json.flush()
+    sys.stdout.flush()
+    finish(0)
+
+
+def _answer(content: dict[str, Any], calls: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the cells and the calls: (what is written as JSON, the arrays that it refers to)."""
+    namespace = calls.new_namespace()
+    errors = []
+    for name, source in content["cells"]:
+        error = calls.run_cell(name, source, namespace)
+        errors += [error] if error else []
+    try:
+        calls.use_library(content["others"], namespace)
+        function = calls.find_function(content["name"], namespace)
+    except calls.WrongReturn as error:
+        return {"missing": str(error), "cells": errors, "observations": []}, {}
+    arrays: dict[str, Any] = {}
+    observations = [calls.observe(content["call"], function, args) for args in content["args"]]
+    return {"cells": errors, "observations": [_encoded(o, arrays) for o in observations]}, arrays
+
+
+def _encoded(observation: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    """An observation with the names of arrays in the place of arrays."""
+    encoded = dict(observation)
+    for side in ("outputs", "arguments"):
+        flat = encoded.get(side)
+        if flat is not None:
+            encoded[side] = {}
+            for path, leaf in flat.items():
+                if hasattr(leaf, "dtype"):
+                    key = f"a{len(arrays)}"
+                    arrays[key] = leaf
+                    encoded[side][path] = {"array": key}
+                else:
+                    encoded[side][path] = leaf
+    return encoded
+
+
+# ---- limits and guard ----
+
+
+def _no_processes() -> None:
+    """Take away the one function that starts processes without an audit event."""
+    import subprocess  # so that modules that import it later find it loaded
+
+    for name in ("_posixsubprocess", "subprocess"):
+        for function in ("fork_exec", "_fork_exec"):
+            if hasattr(sys.modules.get(name, subprocess), function):
+                setattr(sys.modules[name], function, None)
+
+
+def _limit(memory: int, seconds: int, output: int) -> None:
+    """Bytes of memory, seconds of processor time, bytes of one file; where the system has such limits."""
+    try:
+        import resource
+    except ImportError:
+        return
+    wanted = {
+        "RLIMIT_AS": (memory, memory),
+        "RLIMIT_CPU": (seconds, seconds + 1),  # a signal that can be ignored, then one that cannot
+        "RLIMIT_FSIZE": (output, output),
+        "RLIMIT_CORE": (0, 0),
+        "RLIMIT_NPROC": (0, 0),  # no further process or thread, where one is not root
+    }
+    for name, values in wanted.items():
+        limit = getattr(resource, name, None)
+        if limit is not None:
+            try:
+                resource.setrlimit(limit, values)
+            except (ValueError, OSError):  # macOS refuses some
+                continue
+
+
+def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Callable[[str, tuple[Any, ...]], None]:
+    """The hook.  It uses nothing that a submission can reach and replace, raises nothing and calls nothing foreign."""
+    plain = os.name != "nt"
+    separator = "/" if plain else "\\"
+
+    def normal(path: str) -> str:
+        return path if plain else path.replace("/", "\\").lower()
+
+    paths = sysconfig.get_paths()
+    stdlib = {paths["stdlib"], paths["platstdlib"], os.path.join(sys.base_prefix, "DLLs")}
+    library = tuple(normal(p) + separator for root in stdlib for p in (root, os.path.realpath(root)))
+    own = tuple(normal(p) + separator for p in (folder, os.path.realpath(folder)))
+    beside = (separator, ".", "-")  # numpy, numpy.libs, numpy-2.0.0.dist-info
+    others = tuple(normal(p) + mark for root in packages for p in (root, os.path.realpath(root)) for mark in beside)
+    given = os.path.join(folder, "given.zip")
+    hidden = tuple(normal(p) + separator for p in (forbidden, os.path.realpath(forbidden), given))
+    harmless = ("/dev/null", "/dev/urandom", "nul", *(normal(p) for p in sys.path if p.endswith(".zip")))
+    aside = tuple(separator + name + separator for name in ("site-packages", "dist-packages"))
+    climbing = separator + ".." + separator
+    here = normal(folder) + separator
+    events = tuple(FORBIDDEN.items())
+    unguarded = frozenset(UNGUARDED)
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    end, write, status, is_folder, code = os._exit, os.write, os.stat, stat.S_ISDIR, GUARDED
+    kind, integer, string, octets, length = type, int, str, bytes, len
+    failure: type[BaseException] = BaseException
+    os_error: type[BaseException] = OSError
+
+    def stop(what: str) -> None:
+        try:
+            write(report, what.encode("utf-8", "backslashreplace")[:300])
+        finally:
+            end(code)
+
+    def judge_open(path: Any, mode: Any, flags: Any) -> None:
+        if kind(path) is integer:
+            return
+        if kind(path) is octets:
+            path = path.decode("utf-8", "surrogateescape")
+        if kind(path) is not string:
+            stop("open something that is no plain path")
+        full = normal(path)
+        if not (full.startswith(separator) or full[1:2] == ":"):
+            full = here + full
+        if climbing in full + separator:
+            stop("open a path that climbs up: " + path)
+        if full.startswith(hidden):
+            stop("read the library's own source: " + path)
+        if full.endswith(".pdbrc"):
+            stop("wait in the debugger for somebody at the keyboard")
+        writes = kind(flags) is integer and flags & writing
+        if kind(mode) is string and ("w" in mode or "a" in mode or "x" in mode or "+" in mode):
+            writes = True
+        if full.startswith(own) or full in harmless:
+            allowed = True
+        else:
+            inside = full.startswith(library) and not (aside[0] in full or aside[1] in full)
+            allowed = not writes and (inside or full.startswith(others))
+        if not allowed:
+            stop(("write to " if writes else "read ") + path)
+        if mode is None and kind(flags) is integer:  # os.open: a folder's descriptor would be a way around all this
+            try:
+                mode_bits = status(path).st_mode
+            except os_error:
+                return
+            if is_folder(mode_bits):
+                stop("open a folder: " + path)
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        try:
+            if event == "open":
+                judge_open(args[0], args[1], args[2])
+            elif event == "import":
+                if args[0] in unguarded:
+                    stop("import " + args[0])
+            elif event == "object.__setattr__":
+                if length(args) > 1 and args[1] == "__code__":
+                    stop("replace the code of a function")
+            else:
+                for beginning, what in events:
+                    if event.startswith(beginning):
+                        stop(what + " (" + event + ")")
+        except failure:
+            end(code)
+
+    return hook
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
