@@ -3,11 +3,7 @@
     save_figure(plot_confusion_matrix(confusion_matrix(labels, predicted), ["ham", "spam"]), "confusion.png")
     save_figure(plot_curves("output"), "curves.png")  # the folder with train_log.jsonl
 
-Figures are 800 pixels wide, in colours that colour-blind readers tell apart (Okabe and Ito's; one blue from light to
-dark for the matrix).  They are drawn by matplotlib's Agg, without pyplot: no window, no global state, and the same
-bytes again for the same numbers, with the same version of matplotlib.
-
-Here: drawing.  Not here: the numbers (`training/metrics.py`, `training/run_log.py`).
+Here: drawing.  Not here: the numbers (`training/metrics.py`, `training/run_log.py`), the empty figure (`canvas.py`).
 """
 
 from __future__ import annotations
@@ -22,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checkpoints.files import replacing, shown
+from ..checkpoints.files import shown
 from ..training.run_log import LOG_NAME, read_log
+from .canvas import COLORS, GRID, MARKERS, WIDTH, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH, DPI = 8.0, 100  # inches and pixels per inch: 800 pixels
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
-MARKERS = "osD^vPX*"
 LONGEST_NAME = 24  # characters of a class that are shown
 MOST_NUMBERS = 26  # classes up to which the cells hold their counts
 FEW_POINTS = 30  # points up to which each gets a dot
@@ -72,7 +66,7 @@ def plot_confusion_matrix(matrix: ArrayLike, labels: Sequence[str] | None = None
         raise ValueError(f"there are {len(names)} labels for a matrix of {len(counts)} classes")
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    figure = _figure(0.93 * WIDTH)
+    figure = new_figure(0.93 * WIDTH)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     _name_classes(axes, names)
@@ -145,43 +139,6 @@ def plot_curves(
         _draw_panel(place, name, curves, smoothing, last_step)
     if title:
         figure.suptitle(title)
-    return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG, completely or not at all; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    path : path ending in .png
-
-    Raises
-    ------
-    ValueError
-        If the path ends otherwise; a CheckpointError, which is one, if the file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_figure(plot_confusion_matrix([[1]]), os.path.join(folder, "one.png"))
-    ...     os.listdir(folder)
-    ['one.png']
-    """
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"{shown(path)}: pictures are written as PNG; let the name end in .png")
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
-
-
-def _figure(height: float) -> Figure:
-    """An empty figure of 800 pixels width that needs no pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     return figure
 
 
@@ -282,7 +239,7 @@ def _metric_panels(
 def _grid(panels: int) -> tuple[Figure, list[Any]]:
     """The first panel over the whole width, the others two in a row, and the last wide if it is alone."""
     rows = 1 + math.ceil((panels - 1) / 2)
-    figure = _figure(3.2 + 2.3 * (rows - 1))
+    figure = new_figure(3.2 + 2.3 * (rows - 1))
     cells = figure.add_gridspec(rows, 2, height_ratios=[1.4] + [1] * (rows - 1))
     places = [figure.add_subplot(cells[0, :])]
     for i in range(panels - 1):
@@ -307,7 +264,7 @@ def _draw_panel(axes: Any, name: str, curves: Mapping[str, Curve], smoothing: in
     axes.set(xlabel="step", ylabel=name, xlim=(0, max(last_step * 1.02, 2)))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     _scale(axes, name, curves)
-    axes.grid(color="#d0d7de", linewidth=0.6)
+    axes.grid(color=GRID, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if name in ("loss", "evaluation"):
         axes.legend(frameon=False, fontsize=9)
