@@ -20,7 +20,8 @@ ROWS = [  # lowest first
     {"models"},
     {"data"},
     {"training"},
-    {"pipelines", "conversion", "verification", "visualization", "benchmarks", "compression", "classroom"},
+    {"verification"},
+    {"pipelines", "conversion", "visualization", "benchmarks", "compression", "classroom"},
     {"tasks"},
     {"cli"},
     {"__init__", "__main__"},
@@ -42,7 +43,10 @@ ORDER = {
     ],
 }
 # The oracle's side of a comparison: a script that runs as a process of its own and is imported by nobody.
-ORACLES = {"benchmarks/reference_worker.py": {"torch", "transformers", "tokenizers"}}
+ORACLES = {
+    "benchmarks/reference_worker.py": {"torch", "transformers", "tokenizers"},
+    "verification/transformers_dump.py": {"torch", "transformers", "safetensors"},
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -42,8 +42,11 @@ def test_every_file_it_names_exists():
     assert len(named) > 8
     for name in named:
         assert (ROOT / "bert_numpy" / name).exists(), name
+    headings = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", README, flags=re.MULTILINE)}
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        path, _, heading = target.partition("#")
+        assert (ROOT / path).exists(), target
+        assert not heading or heading in headings, target
 
 
 def test_ci_calls_the_commands_of_the_readme():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .usage import DEFAULT_MODEL, UsageError, add_command, positive
+from .usage import DEFAULT_MODEL, TerminalLine, UsageError, add_command, positive
 
 
 def add_bench(commands: Any) -> None:
@@ -57,7 +57,7 @@ def run_bench(options: argparse.Namespace) -> int:
 
     _check(options)
     settings = _settings(options)
-    progress = _TerminalLine()
+    progress = TerminalLine()
     try:
         report = run_benchmarks(settings, progress)
     finally:
@@ -128,21 +128,3 @@ def _settings(options: argparse.Namespace) -> Any:
         text=options.text and Path(options.text),
         sentences=options.sentences and Path(options.sentences),
     )
-
-
-class _TerminalLine:
-    """Shows one line that overwrites itself; where stderr is no terminal, nothing."""
-
-    def __init__(self) -> None:
-        self._width = 0
-
-    def __call__(self, line: str) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
-            print(f"\r{line.ljust(self._width)}", end="", file=sys.stderr, flush=True)
-            self._width = len(line)
-
-    def clear(self) -> None:
-        """Leave an empty line for what is printed next."""
-        if self._width:
-            print(f"\r{' ' * self._width}\r", end="", file=sys.stderr, flush=True)
-            self._width = 0

@@ -15,11 +15,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from . import answers, bench, finetune, model, pretrain, text
+from . import answers, bench, exercises, finetune, model, pretrain, text, verify
 from .usage import HelpFormatter, UsageError, with_examples
 
 EXAMPLES = (
     "bert-numpy verify                               compare this package with stored reference numbers",
+    "bert-numpy verify my-bert --port dump.npz       which layer of a port is wrong, and which mistake it is",
     "bert-numpy inspect my-bert                      what is in a checkpoint, and what would load where",
     'bert-numpy tokenize "Hello, world!" --model my-bert',
     'bert-numpy fill-mask "Paris is the [MASK] of France." --model my-bert',
@@ -49,7 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bert-numpy {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for add in (
-        model.add_verify,
+        verify.add_verify,
+        verify.add_export_goldens,
         model.add_inspect,
         text.add_tokenize,
         text.add_fill_mask,
@@ -65,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         model.add_convert,
         model.add_download,
         bench.add_bench,
+        exercises.add_exercises,
     ):
         add(commands)
     return parser

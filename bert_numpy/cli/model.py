@@ -1,106 +1,16 @@
-"""Commands on models and checkpoints: verify, inspect."""
+"""Commands on models and checkpoints: inspect, convert, download."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .usage import UsageError, add_command, model_folder
-
-CHECKED_MODEL = "tiny-random"  # ships with numbers of the reference library
-
-
-def add_verify(commands: Any) -> None:
-    parser = add_command(
-        commands,
-        "verify",
-        "compare this package with the reference library's stored numbers",
-        "Run every head forward and backward and compare tokens, outputs, hidden states, attentions, loss "
-        "and the gradient of every parameter with numbers that transformers and torch computed. max|d|/RMS is the "
-        "largest difference in units of the root mean square of the reference.",
-        "bert-numpy verify --all",
-        "bert-numpy verify bert-base-uncased",
-    )
-    parser.add_argument(
-        "model",
-        nargs="?",
-        default=CHECKED_MODEL,
-        help=f"a folder with stored numbers (default: {CHECKED_MODEL}), or a published model, which is downloaded and "
-        "compared with what others have published about it",
-    )
-    parser.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="default: both")
-    parser.add_argument("--all", action="store_true", help="a line for every gradient, not only the worst of each head")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line for each head")
-    parser.set_defaults(run=run_verify)
-
-
-def run_verify(options: argparse.Namespace) -> int:
-    if (references := _published(options.model)) is not None:
-        return _verify_published(options, references)
-    from ..verification import goldens
-
-    dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
-    if not options.json:
-        made_with = ", ".join(f"{name} {version}" for name, version in goldens.versions(options.model).items())
-        print(f"reference: {options.model}, computed in float64 with {made_with}")
-    reports = ((dtype, report) for dtype in dtypes for report in goldens.verify(options.model, dtype))
-    return _print_reports(reports, options)
-
-
-def _published(name: str) -> Any:
-    """The numbers that others have published about a known model that is no folder here; None for any other."""
-    from ..hub import known_model, shipped_models
-
-    model = None if Path(name).exists() or name in shipped_models() else known_model(name)
-    return model.details.get("references") if model is not None else None
-
-
-def _verify_published(options: argparse.Namespace, references: Any) -> int:
-    from ..verification.published import verify_published
-
-    folder = model_folder(options)
-    if not options.json:
-        print(f"reference: {options.model}, numbers that others have published, with their tolerances")
-    return _print_reports((("float32", report) for report in verify_published(folder, references)), options)
-
-
-def _print_reports(reports: Iterable[tuple[str, Any]], options: argparse.Namespace) -> int:
-    """Print reports as they come, and say how many arrays are equal; 1 if one is not."""
-    taps = failed = 0
-    for dtype, report in reports:
-        taps += len(report.taps)
-        failed += sum(not tap.ok for tap in report.taps)
-        if options.json:
-            print(json.dumps({"dtype": dtype, **report.to_dict()}))
-        else:
-            _print_report(report, dtype, options.all)
-    if not options.json:
-        print(f"\n{taps - failed} of {taps} arrays equal within the tolerance" + (f", {failed} NOT" if failed else ""))
-    return 1 if failed else 0
-
-
-def _print_report(report: Any, dtype: str, every_gradient: bool) -> None:
-    print(f"\n{report.title}, {dtype}, tolerance {report.tolerance:.0e}")
-    print(f"  {'':<58}{'shape':<14}{'max|d|':>9}{'max|d|/RMS':>12}  verdict")
-    gradients = [tap for tap in report.taps if tap.name.startswith("d ")]
-    for tap in report.taps:
-        if every_gradient or tap not in gradients or not tap.ok:
-            _print_tap(tap.name, tap)
-    if gradients and not every_gradient:
-        worst = max(gradients, key=lambda tap: tap.ratio)
-        print(f"  gradients of {len(gradients)} parameters, the worst of them:")
-        _print_tap(worst.name, worst)
-
-
-def _print_tap(name: str, tap: Any) -> None:
-    shape = "x".join(map(str, tap.shape)) or "scalar"
-    print(f"  {name:<58}{shape:<14}{tap.max_difference:>9.1e}{tap.ratio:>12.1e}  {tap.verdict}")
+from .usage import UsageError, add_command
 
 
 def add_inspect(commands: Any) -> None:

@@ -126,3 +126,21 @@ def _lines(read: Callable[[], bytes], where: str) -> list[str]:
         except UnicodeDecodeError as error:
             raise ValueError(f"{where}:{number}: not UTF-8 (byte {line[error.start]:#04x}); convert the file") from None
     return texts
+
+
+class TerminalLine:
+    """Shows one line that overwrites itself; where stderr is no terminal, nothing."""
+
+    def __init__(self) -> None:
+        self._width = 0
+
+    def __call__(self, line: str) -> None:
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(f"\r{line.ljust(self._width)}", end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+
+    def clear(self) -> None:
+        """Leave an empty line for what is printed next."""
+        if self._width:
+            print(f"\r{' ' * self._width}\r", end="", file=sys.stderr, flush=True)
+            self._width = 0

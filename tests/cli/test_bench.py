@@ -148,9 +148,9 @@ def test_a_worker_that_fails_is_one_line(capsys, monkeypatch):
 
 
 def test_progress_is_shown_on_a_terminal_only(finished, capsys, monkeypatch):
-    from bert_numpy.cli.bench import _TerminalLine
+    from bert_numpy.cli.usage import TerminalLine
 
-    line = _TerminalLine()
+    line = TerminalLine()
     line("round 1")
     line.clear()
     assert capsys.readouterr().err == ""

@@ -244,7 +244,7 @@ def test_a_mistake_is_one_line_on_stderr(arguments, code, message, capsys):
         ["embed", "a", "--batch-size", "1.5"],
         ["embed", "a", "--batch-size", "-1"],
         ["fill-mask", "[MASK]", "--top-k", "0"],
-        ["verify", "--dtype", "float16"],
+        ["verify", "--dtype", "float8"],
     ],
 )
 def test_wrong_usage_ends_with_2_and_no_traceback(arguments):
@@ -413,7 +413,7 @@ def test_lower_case_that_the_tokenizer_does_not_do_is_refused(model, capsys):
 
 def test_a_published_model_is_compared_with_what_others_published(model, capsys, monkeypatch):
     """The cache holds the model that ships in the place of bert-base-uncased: its numbers are others."""
-    monkeypatch.setattr("bert_numpy.cli.model.model_folder", lambda options: model)
+    monkeypatch.setattr("bert_numpy.cli.verify.model_folder", lambda options: model)
     code, out, err = run("verify", "bert-base-chinese", "--json", capsys=capsys)
     assert code == 1
     assert err == ""

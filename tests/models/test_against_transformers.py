@@ -12,7 +12,7 @@ from support import HEADS, randomize
 
 from bert_numpy import models
 from bert_numpy.configuration import BertConfig
-from bert_numpy.verification import compare
+from bert_numpy.verification import compare_arrays
 from bert_numpy.verification.goldens import flatten, zero_gradients
 
 pytestmark = pytest.mark.reference
@@ -69,7 +69,7 @@ def assert_equal_to_reference(model, inputs, folder):
     for dtype in (np.float64, np.float32):
         actual = run_ours(model.astype(dtype), inputs)
         assert actual.keys() == expected.keys()
-        report = compare(expected, actual, dtype, absolute=zeros)
+        report = compare_arrays(expected, actual, dtype, absolute=zeros)
         assert report.ok, report.worst
 
 
@@ -110,7 +110,7 @@ def test_positions_and_words_given(make_model, labelled, tmp_path):
     _, cache = model.forward(**inputs)
     dwords = model.backward(1.0, cache)
     expected = {"dwords": given["inputs_embeds"].grad.numpy()}
-    assert compare(expected, {"dwords": dwords}, np.float64).ok
+    assert compare_arrays(expected, {"dwords": dwords}, np.float64).ok
 
 
 def test_a_mask_for_each_query(make_model, batch, tmp_path):
@@ -124,7 +124,7 @@ def test_a_mask_for_each_query(make_model, batch, tmp_path):
     reference = reference_of(model, tmp_path)
     expected = reference(torch.from_numpy(batch["input_ids"]), attention_mask=additive)
     actual = model(batch["input_ids"], mask)
-    assert compare(arrays(expected), flatten(actual), np.float64).ok
+    assert compare_arrays(arrays(expected), flatten(actual), np.float64).ok
 
 
 def test_a_row_of_padding(make_model, tmp_path):
@@ -133,7 +133,7 @@ def test_a_row_of_padding(make_model, tmp_path):
     expected = reference_of(model, tmp_path)(**tensors(inputs))
     with pytest.warns(UserWarning, match="all padding"):
         actual = model(**inputs)
-    assert compare(arrays(expected), flatten(actual), np.float64).ok
+    assert compare_arrays(arrays(expected), flatten(actual), np.float64).ok
 
 
 @pytest.mark.parametrize("class_name", ["BertForPreTraining", "BertForQuestionAnswering"])
@@ -160,13 +160,13 @@ def test_base_size(class_name, tmp_path):
     reference = reference_of(model, tmp_path)
     expected = run_reference(reference, inputs)
     zeros = [f"d {name}" for name in zero_gradients(model)]
-    report = compare(expected, run_ours(model, inputs), np.float64, absolute=zeros)
+    report = compare_arrays(expected, run_ours(model, inputs), np.float64, absolute=zeros)
     assert report.ok, report.worst
 
     model = model.astype(np.float32)
     reference.zero_grad()
-    floor = compare(expected, run_reference(reference.float(), inputs), np.float32, absolute=zeros)
-    report = compare(expected, run_ours(model, inputs), np.float32, absolute=zeros)
+    floor = compare_arrays(expected, run_reference(reference.float(), inputs), np.float32, absolute=zeros)
+    report = compare_arrays(expected, run_ours(model, inputs), np.float32, absolute=zeros)
     for tap, noise in zip(report.taps, floor.taps, strict=True):
         assert tap.ratio <= max(report.tolerance, 3 * noise.ratio), (tap, noise)
     outputs = [tap for tap in report.taps if not tap.name.startswith("d ")]
@@ -192,7 +192,7 @@ def test_a_folder_saved_by_transformers_loads_with_identical_outputs(batch, tmp_
         inputs = batch
         if class_name == "BertForMultipleChoice":
             inputs = {name: values[:, np.newaxis] for name, values in batch.items()}
-        assert compare(arrays(reference(**tensors(inputs))), flatten(ours(**inputs)), np.float64).ok
+        assert compare_arrays(arrays(reference(**tensors(inputs))), flatten(ours(**inputs)), np.float64).ok
 
 
 def test_all_minilm_on_single_texts_pairs_and_a_padded_batch():
