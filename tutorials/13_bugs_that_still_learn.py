@@ -430,15 +430,16 @@ assert all(errors[name]["random"] <= 1 < errors[name]["outputs"] for name in FOR
 
 # %%
 largest = {name: max(found.values()) for name, found in errors.items()}
+assert [name for name, error in largest.items() if error <= 1] == ["no mistake"]
+rounding = 0.1  # below this, which rounding it is depends on the processor: drawn as this much
 figure = draw_checked_losses(
     curves,
-    largest,
+    {name: max(error, rounding) for name, error in largest.items()},
     bound=1.0,
     smoothing=8,
     check="largest error, in units of its bound",
     title="All of them learn; one of them is right",
 )
-assert [name for name, error in largest.items() if error <= 1] == ["no mistake"]
 figure
 
 # %% [markdown]
