@@ -67,7 +67,13 @@ class Port:
         if self.wrong("gamma outside of the backward", layer=layer):
             return GainOutside.apply(x, gain, shift, eps)
         mean = x.mean(-1, keepdim=True)
+        if self.wrong("RMSNorm", layer=layer):
+            mean = torch.zeros_like(mean)
+        if self.wrong("mean constant in the backward", "mean and variance constant in the backward", layer=layer):
+            mean = mean.detach()
         variance = ((x - mean) ** 2).mean(-1, keepdim=True)
+        if self.wrong("variance constant in the backward", "mean and variance constant in the backward", layer=layer):
+            variance = variance.detach()
         root = torch.sqrt(variance + eps)
         for value in (1e-3, 1e-5, 1e-6):
             if self.wrong(f"epsilon {value:g}", layer=layer):
@@ -86,6 +92,10 @@ class Port:
             return tf.relu(x)
         if self.wrong("tanh gradient of erf", layer=layer):
             return TanhGradient.apply(x)
+        if self.wrong("quick GELU", layer=layer):
+            return x * torch.sigmoid(1.702 * x)
+        if self.wrong("SiLU", layer=layer):
+            return tf.silu(x)
         return tf.gelu(x)
 
     def dropout(self, x, p):
@@ -109,7 +119,10 @@ class Port:
         if self.wrong("embedding gradient assigned"):
             word = Assigned.apply(words, ids)
         else:
-            word = tf.embedding(ids, words, padding_idx=c.pad_token_id)
+            table = words.detach() if self.wrong("look-up without gradient") else words
+            word = tf.embedding(ids, table, padding_idx=c.pad_token_id)
+        if self.wrong("words times the root of H"):
+            word = word * math.sqrt(c.hidden_size)
         position = positions[at]
         if self.wrong("sinusoidal positions"):
             H = c.hidden_size
@@ -118,7 +131,10 @@ class Port:
         word = self.tap("embeddings.word_embeddings", word)
         position = self.tap("embeddings.position_embeddings", position[None] + 0)
         kind = self.tap("embeddings.token_type_embeddings", kinds[segments])
-        total = self.tap("embeddings.add", word + position + kind)
+        if self.wrong("words times the root of H in the sum"):
+            total = self.tap("embeddings.add", word * math.sqrt(c.hidden_size) + position + kind)
+        else:
+            total = self.tap("embeddings.add", word + position + kind)
         y = self.tap("embeddings.LayerNorm", self.norm(total, "embeddings.LayerNorm", layer=-1))
         return self.tap("embeddings", self.dropout(y, 0.1) if self.wrong("dropout left on") else y + 0)
 
@@ -140,11 +156,23 @@ class Port:
         )
         q, k, v = (self.heads(t, layer) for t in (q, k, v))
         scale = 1.0 if self.wrong("no scale", layer=layer) else 1 / math.sqrt(q.shape[-1])
-        scores = self.tap(f"{path}.scores", q @ k.transpose(-1, -2) * scale)
+        product = q @ k.transpose(-1, -2)
+        scaled = product * scale
+        if self.wrong("scores not scaled in the backward", layer=layer):
+            scaled = product + (scaled - product).detach()
+        scores = self.tap(f"{path}.scores", scaled)
         hidden = (mask == 0)[:, None, None, :]
         if not self.wrong("mask dropped", "mask after softmax", layer=layer):
             scores = scores.masked_fill(hidden, torch.finfo(self.dtype).min)
+        if self.wrong("causal mask", layer=layer):
+            later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+            scores = scores.masked_fill(later, torch.finfo(self.dtype).min)
         probs = scores.softmax(-1)
+        if self.wrong("softmax without its sum in the backward", layer=layer):
+            powers = (scores - scores.detach().max(-1, keepdim=True).values).exp()
+            probs = powers / powers.sum(-1, keepdim=True).detach()
+        if self.wrong("diagonal of softmax in the backward", layer=layer):
+            probs = DiagonalOnly.apply(scores)
         if self.wrong("mask after softmax", layer=layer):
             probs = probs + hidden * torch.tensor(-10000.0, dtype=self.dtype)
         probs = self.tap(f"{path}.probs", probs)
@@ -159,12 +187,18 @@ class Port:
 
     def output(self, x, residual, path, layer):
         dense = self.tap(f"{path}.dense", self.linear(x, f"{path}.dense", layer))
+        if self.wrong("residual without gradient", layer=layer):
+            residual = residual.detach()
         total = self.tap(f"{path}.add", dense + residual)
         if self.wrong("pre-LN", layer=layer):
             return self.tap(path, total + 0)
         if self.wrong("residual after the norm", layer=layer):
             return self.tap(path, self.norm(dense, f"{path}.LayerNorm", layer) + residual)
-        return self.tap(path, self.norm(total, f"{path}.LayerNorm", layer))
+        norm = f"{path}.LayerNorm"
+        if self.wrong("norms exchanged", layer=layer):
+            other = "output" if ".attention." in path else "attention.output"
+            norm = f"encoder.layer.{layer}.{other}.LayerNorm"
+        return self.tap(path, self.norm(total, norm, layer))
 
     def layer(self, x, mask, i):
         path = f"encoder.layer.{i}"
@@ -197,6 +231,8 @@ class Port:
             self.w["decoder.weight"] = torch.randn(self.w["decoder.weight"].shape, generator=self.generator).to(
                 self.dtype
             )
+        if self.wrong("decoder without gradient"):
+            self.w["decoder.weight"] = self.w["decoder.weight"].detach()
         logits = self.tap("cls.predictions", self.linear(h, "decoder", bias="cls.predictions.bias"))
         nsp = self.tap("cls.seq_relationship", self.linear(pooled, "cls.seq_relationship"))
         words = self.mlm_loss(logits, inputs["labels"], inputs["input_ids"])
@@ -206,12 +242,18 @@ class Port:
 
     def mlm_loss(self, logits, labels, ids):
         live = labels != -100
+        if self.wrong("softmax before the loss"):
+            logits = logits.softmax(-1)
+        if self.wrong("gradient of the logits summed"):
+            logits.register_hook(lambda gradient: gradient * live.sum())
         each = tf.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").reshape(labels.shape)
         if self.wrong("MLM loss over all positions"):
             return tf.cross_entropy(logits.flatten(0, 1), torch.where(live, labels, ids).flatten())
         if self.wrong("mean-reduced loss times mask"):
             mean = tf.cross_entropy(logits.flatten(0, 1), torch.where(live, labels, 0).flatten())
             return (mean * live).mean()
+        if self.wrong("loss summed"):
+            return each[live].sum()
         return each[live].mean()
 
 
@@ -250,6 +292,21 @@ class TanhGradient(torch.autograd.Function):
         with torch.enable_grad():
             y = tf.gelu(x, approximate="tanh")
         return torch.autograd.grad(y, x, dy)[0]
+
+
+class DiagonalOnly(torch.autograd.Function):
+    """Softmax, differentiated as if each probability depended on its own score alone."""
+
+    @staticmethod
+    def forward(ctx, scores):
+        probs = scores.softmax(-1)
+        ctx.save_for_backward(probs)
+        return probs
+
+    @staticmethod
+    def backward(ctx, dprobs):
+        (probs,) = ctx.saved_tensors
+        return dprobs * probs * (1 - probs)
 
 
 class Assigned(torch.autograd.Function):

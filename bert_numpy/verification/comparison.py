@@ -163,9 +163,10 @@ class Comparison:
         self.upstream: dict[str, np.ndarray] = {}
         self.clipping = GLOBAL
         self._norm: float | None = None
+        self._graph = Graph(reference.steps)
+        self._whole = self.runs({}, {})
         self._alone: Runs | None = None
         self._of_gradients: float | None = None
-        self._graph = Graph(reference.steps)
 
     def judge(self, diagnosis: Diagnosis | None, progress: Progress) -> CaseReport:
         """Judge every tensor of the case, in the order of the computation."""
@@ -183,7 +184,7 @@ class Comparison:
         if empty:
             result.notes.append(f"sequence {', '.join(empty)} of the batch is all padding, and is not compared")
         self._take_upstream_gradients(order)
-        runs = self.runs({}, self.upstream)
+        runs = self._whole = self.runs({}, self.upstream)
         for name in order:
             result.taps.append(self._fitted(name, self._clipped(name, runs.truth)))
         for tap in result.taps:
@@ -397,6 +398,18 @@ class Comparison:
             return BEYOND
         values = self.values(name, runs)
         return self.measure(name, actual, values) if np.shape(values.truth) == np.shape(actual) else BEYOND
+
+    def holds(self, name: str, other: str) -> bool:
+        """Whether a tensor of the port is what another one should be, from the inputs on or by itself."""
+        actual = self.given[name]
+        for runs in (self._whole, self._runs_alone(self.changes)):
+            values = self.values(other, runs)
+            if np.shape(values.truth) == np.shape(actual) and self._is(other, actual, values):
+                return True
+        return False
+
+    def _is(self, name: str, actual: np.ndarray, values: Values) -> bool:
+        return self.measure(name, actual, values).times <= self.threshold
 
     def expected(self, name: str, changes: Mapping[str, Step]) -> Any:
         """What the step computes from the port's tensors, with some steps changed."""

@@ -15,12 +15,13 @@ Here: the search.  Not here: the list of mistakes (`divergences.py`), what a ten
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .divergences import MASK_IGNORED, Divergence, backward_divergences, forward_divergences
+from .backward_divergences import backward_divergences
+from .divergences import MASK_IGNORED, Divergence, forward_divergences
 from .evaluation import GRADIENT
 from .precision import EPSILONS
 from .report import CaseReport, Finding, TapResult
@@ -81,6 +82,7 @@ class Diagnosis:
         self.pairs = pairs
         self.forward = forward_divergences(config)
         self.backward = backward_divergences(config)
+        self._is_straight = False  # the hidden states were looked at, and have their right numbers
 
     def explain(self, row: TapResult, computed: set[str], comparison: Comparison, report: CaseReport) -> None:
         """Find the cause of a tap that differs, note it in the report, and go on as if the reference made it too.
@@ -95,6 +97,10 @@ class Diagnosis:
         if always:
             report.findings.append(Finding(row.name, taps=[row.name], says=always))
             return
+        shifted = self._shifted(row, comparison)
+        if shifted is not None:
+            self._append(row, shifted, report)
+            return
         steps = [comparison.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
         match, alike = self._search(row, steps, comparison, report)
         if match is not None and match.name == MASK_IGNORED:  # so say the probabilities; the scores may show more
@@ -105,6 +111,10 @@ class Diagnosis:
             return
         finding = Finding(row.name, taps=[row.name])
         self._traces(row, finding, comparison)
+        self._append(row, finding, report)
+
+    def _append(self, row: TapResult, finding: Finding, report: CaseReport) -> None:
+        """Add a finding to the report, or its tap to the same finding."""
         same = next((f for f in report.findings if f.name == finding.name and f.remedy == finding.remedy), None)
         if same is not None and finding.name:
             same.taps.append(row.name)
@@ -191,12 +201,43 @@ class Diagnosis:
             if match.times <= comparison.threshold:
                 yield match
 
+    # ---- the right numbers under the wrong name ----
+
+    def _shifted(self, row: TapResult, comparison: Comparison) -> Finding | None:
+        """A hidden state that is the one of the next layer or the last one, and is not alone in that."""
+        states = ["embeddings", *self.reference.layer_outputs]
+        there = [state for state in states if state in comparison.given]
+        if row.name not in there or self._is_straight:
+            return None
+        neighbours = list(pairwise(states))
+        for how, others in (("low", dict(neighbours)), ("high", {behind: before for before, behind in neighbours})):
+            shifted = [state for state in there if state in others and comparison.holds(state, others[state])]
+            if row.name in shifted and len(shifted) > 1:
+                remedy = "hidden_states.0 is the output of the embeddings, hidden_states.i that of layer i-1"
+                return Finding(row.name, f"hidden states numbered one too {how}", remedy, taps=[row.name])
+        self._is_straight = True
+        return None
+
+    def _exchanged(self, row: TapResult, comparison: Comparison) -> tuple[str, str] | None:
+        """A tensor that is what another step of the same part should compute."""
+        unit = next((step.unit for step in self.reference.steps if step.tap == row.name), None)
+        others = (step for step in self.reference.steps if step.unit == unit and step.operation != "identity")
+        for step in others:
+            if step.tap != row.name and comparison.holds(row.name, step.tap):
+                name = f"{row.name} has the numbers of {step.tap}"
+                return name, "give each layer its own weights, and each tensor in the dump its own name"
+        return None
+
     # ---- traces of chance ----
 
     def _traces(self, row: TapResult, finding: Finding, comparison: Comparison) -> None:
         """Recognize what cannot be computed again, or say what is nearest."""
         actual = comparison.given[row.name]
         expected = comparison.expected(row.name, comparison.changes)
+        if not row.is_gradient:
+            finding.name, finding.remedy = self._exchanged(row, comparison) or ("", "")
+            if finding.name:
+                return
         for recognize in (self._transposed, self._clipped_otherwise, self._dropout, self._masked_otherwise):
             found = recognize(row, actual, expected, comparison)
             if found:

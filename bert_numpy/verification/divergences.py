@@ -3,8 +3,9 @@
 A divergence says of every step what becomes of it, or that it is not concerned.  The diagnosis (`diagnosis.py`) applies
 one to the steps behind a tap that differs and looks whether the port's numbers come out.
 
-Here: the list.  Two kinds of mistakes are no change of a step, since they contain chance: dropout that was left on, and
-weights that were never loaded.  They are recognized by their traces, in `diagnosis.py`.
+Here: those of the forward pass.  Those that show in gradients alone are in `backward_divergences.py`.  Two kinds of
+mistakes are no change of a step, since they contain chance: dropout that was left on, and weights that were never
+loaded.  They are recognized by their traces, in `diagnosis.py`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def forward_divergences(config: BertConfig) -> list[Divergence]:
         *_activations(config),
         *_norms(config),
         *_attention(config),
-        *_embeddings(),
+        *_embeddings(config),
         *_parameters(),
         *_blocks(config),
         *_pooler(),
@@ -72,72 +73,20 @@ def forward_divergences(config: BertConfig) -> list[Divergence]:
     ]
 
 
-def backward_divergences(config: BertConfig) -> list[Divergence]:
-    """The mistakes that show in gradients alone.
-
-    Examples
-    --------
-    >>> [divergence.name for divergence in backward_divergences(BertConfig())][:2]
-    ["LayerNorm's gain outside of its backward", 'gradient assigned instead of added at repeated ids']
-    """
-    found = [
-        Divergence(
-            "LayerNorm's gain outside of its backward",
-            "multiply dy by the gain before the two means are taken, not after",
-            _on("layer_norm", gain_outside=True),
-        ),
-        Divergence(
-            "gradient assigned instead of added at repeated ids",
-            "add the gradients of all places where an id stands: dweight[ids] += dy keeps the last one only",
-            _on("embedding", assigned=True),
-        ),
-        Divergence(
-            "gradient for the row of padding",
-            "the embedding of the padding token receives no gradient (padding_idx)",
-            lambda step: step.set(padding_idx=None) if step.settings.get("padding_idx") is not None else None,
-        ),
-    ]
-    for act in ("gelu", "gelu_new", "relu"):
-        if act != config.hidden_act:
-            found.append(
-                Divergence(
-                    f"gradient of {act} behind a forward of {config.hidden_act}",
-                    f"differentiate {config.hidden_act}",
-                    _activation(config, gradient=act),
-                )
-            )
-    for batch, what in (("first", "of the first sequence only"), ("last", "of the last sequence only")):
-        found.append(
-            Divergence(
-                f"gradients of weights {what}",
-                "sum the gradients of weight and bias over the batch",
-                _on("linear", batch=batch),
-            )
-        )
-    found.append(
-        Divergence(
-            "gradients of weights averaged over the batch",
-            "sum the gradients of weight and bias over the batch: the mean is already in the loss",
-            _on("linear", batch="mean"),
-        )
-    )
-    return found
-
-
 # ---- ways to say which steps are concerned ----------------------------------
 
 
-def _on(operation: str, **settings: object) -> Change:
+def on(operation: str, **settings: object) -> Change:
     """Steps of one operation, with other settings."""
     return lambda step: step.set(**settings) if step.operation == operation else None
 
 
-def _at(suffix: str, change: Change) -> Change:
+def at(suffix: str, change: Change) -> Change:
     """Steps whose tap ends so."""
     return lambda step: change(step) if step.tap.endswith(suffix) else None
 
 
-def _activation(config: BertConfig, **settings: object) -> Change:
+def at_activation(config: BertConfig, **settings: object) -> Change:
     """The activations that the configuration names; not the pooler's tanh."""
     return lambda step: step.set(**settings) if step.operation == "activation" and step.tap != "pooler" else None
 
@@ -152,14 +101,16 @@ def _altered(operation: str, change: Callable[[np.ndarray], np.ndarray], *suffix
 def _activations(config: BertConfig) -> Iterator[Divergence]:
     right = config.hidden_act
     same = {"gelu_pytorch_tanh": "gelu_new"}
-    for act in ("gelu_new", "gelu", "relu", "tanh"):
+    for act in ("gelu_new", "gelu", "relu", "tanh", "quick_gelu", "silu"):
         if act != same.get(right, right):
             yield Divergence(
                 f"activation {act} instead of {right}",
                 f"change the activation to {right}" + (" (the form with erf)" if right == "gelu" else ""),
-                _activation(config, act=act),
+                at_activation(config, act=act),
             )
-    yield Divergence("activation missing", f"apply {right} after the dense layer", _activation(config, act="identity"))
+    yield Divergence(
+        "activation missing", f"apply {right} after the dense layer", at_activation(config, act="identity")
+    )
 
 
 def _norms(config: BertConfig) -> Iterator[Divergence]:
@@ -167,19 +118,24 @@ def _norms(config: BertConfig) -> Iterator[Divergence]:
     inside = f"set epsilon to {right:g} and add it to the variance, inside the root"
     for eps in EPSILONS:
         if eps != right:
-            yield Divergence(f"LayerNorm epsilon {eps:g}", f"set epsilon to {right:g}", _on("layer_norm", eps=eps))
+            yield Divergence(f"LayerNorm epsilon {eps:g}", f"set epsilon to {right:g}", on("layer_norm", eps=eps))
     yield Divergence(
-        "LayerNorm variance divides by n-1", "divide the sum of squares by n (ddof=0)", _on("layer_norm", ddof=1)
+        "LayerNorm variance divides by n-1", "divide the sum of squares by n (ddof=0)", on("layer_norm", ddof=1)
     )
     for eps in dict.fromkeys((right, *EPSILONS)):
         outside = f"LayerNorm epsilon {eps:g} outside the root"
-        yield Divergence(outside, inside, _on("layer_norm", eps=eps, outside=True))
-        unbiased = _on("layer_norm", eps=eps, outside=True, ddof=1)
+        yield Divergence(outside, inside, on("layer_norm", eps=eps, outside=True))
+        unbiased = on("layer_norm", eps=eps, outside=True, ddof=1)
         yield Divergence(f"{outside}, and a variance that divides by n-1", f"{inside}; divide by n", unbiased)
+    yield Divergence(
+        "RMSNorm instead of LayerNorm",
+        "subtract the mean, of the numerator and in the variance",
+        on("layer_norm", uncentred=True),
+    )
     yield Divergence(
         "LayerNorm added to its input",
         "the result of LayerNorm takes the place of its input: y = LN(x), not x + LN(x)",
-        _on("layer_norm", added=True),
+        on("layer_norm", added=True),
     )
     yield Divergence(
         "LayerNorm missing",
@@ -197,11 +153,16 @@ def _attention(config: BertConfig) -> Iterator[Divergence]:
         yield Divergence(
             f"mask of {value:g} added after softmax", "add the mask to the scores, before softmax", _mask_after(value)
         )
+    yield Divergence(
+        "causal mask: later tokens are hidden",
+        "BERT looks to both sides: hide padding, and nothing else",
+        on("probs", causal=True),
+    )
     root, whole = f"divide the scores by the root of the head size {D}", f"divide by the root of {D}, not by {D}"
-    yield Divergence("scores not scaled", root, _on("scores", scale=1.0))
-    yield Divergence("scores divided by the head size", whole, _on("scores", scale=1 / D))
+    yield Divergence("scores not scaled", root, on("scores", scale=1.0))
+    yield Divergence("scores divided by the head size", whole, on("scores", scale=1 / D))
     if A > 1:
-        yield Divergence("scores divided by the root of hidden_size", root, _on("scores", scale=1 / math.sqrt(H)))
+        yield Divergence("scores divided by the root of hidden_size", root, on("scores", scale=1 / math.sqrt(H)))
         yield Divergence(
             "heads interleaved", f"head a has the block of {D} that begins at {D}·a", _split("interleaved")
         )
@@ -219,11 +180,11 @@ def _attention(config: BertConfig) -> Iterator[Divergence]:
         yield Divergence(
             "heads merged without moving the axis",
             "transpose the context to (B, S, A, D) before it is reshaped to (B, S, H)",
-            _on("context", merge="reshaped"),
+            on("context", merge="reshaped"),
         )
         for scale, how in ((1 / math.sqrt(H), ""), (1 / math.sqrt(D), ", scaled as for many")):
             yield Divergence(f"one head instead of {A}{how}", f"split H into {A} heads", _one_head(scale))
-    yield Divergence("softmax over the queries", "softmax runs over the keys, the last axis", _on("probs", axis=-2))
+    yield Divergence("softmax over the queries", "softmax runs over the keys, the last axis", on("probs", axis=-2))
     yield Divergence(
         "query and key exchanged",
         "scores = query @ keyᵀ: rows are queries",
@@ -232,14 +193,14 @@ def _attention(config: BertConfig) -> Iterator[Divergence]:
 
 
 def _mask(how: str) -> Change:
-    return _on("probs", mask=how)
+    return on("probs", mask=how)
 
 
 _multiplied = _mask("multiplied after")
 
 
 def _mask_after(value: float) -> Change:
-    return _on("probs", mask="added after", hidden_value=value)
+    return on("probs", mask="added after", hidden_value=value)
 
 
 def _split(how: str, **merge: str) -> Change:
@@ -260,7 +221,7 @@ def _one_head(scale: float) -> Change:
     return change
 
 
-def _embeddings() -> Iterator[Divergence]:
+def _embeddings(config: BertConfig) -> Iterator[Divergence]:
     def ids(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Change:
         return lambda step: step.set(ids=change)
 
@@ -268,25 +229,30 @@ def _embeddings() -> Iterator[Divergence]:
     yield Divergence(
         "token types all 0",
         "pass token_type_ids on: 1 for the second text",
-        _at(segments, ids(lambda ids, table: np.zeros_like(ids))),
+        at(segments, ids(lambda ids, table: np.zeros_like(ids))),
     )
     for shift in (1, -1, 2):
         yield Divergence(
             f"positions shifted by {shift:+d}",
             "the first position is 0",
-            _at(positions, ids(partial(_shifted, shift))),
+            at(positions, ids(partial(_shifted, shift))),
         )
     for name, form in (("", _sinusoids), (", sines before cosines", _sinusoids_in_halves)):
         yield Divergence(
             f"sinusoidal positions{name}",
             "BERT's positions are learnt: look them up in position_embeddings.weight",
-            _at(positions, _altered("embedding", form, ".weight")),
+            at(positions, _altered("embedding", form, ".weight")),
         )
+    times, factor = "word embeddings times the root of hidden_size", math.sqrt(config.hidden_size)
+    unscaled = "add the rows of word_embeddings.weight as they are"
+    words = "embeddings.word_embeddings"
+    yield Divergence(times, unscaled, at(words, _altered("embedding", partial(np.multiply, factor), ".weight")))
+    yield Divergence(f"{times}, in the sum", unscaled, at("embeddings.add", lambda step: step.set(first_times=factor)))
     for tap in (positions, segments):
         yield Divergence(
             f"{tap.removeprefix('embeddings.')} not added",
             "sum words, positions and segments",
-            _at("embeddings.add", _without(tap)),
+            at("embeddings.add", _without(tap)),
         )
 
 
@@ -368,19 +334,34 @@ def _blocks(config: BertConfig) -> Iterator[Divergence]:
         _residual_after_norm,
     )
 
-    def residual(step: Step) -> bool:
-        return step.operation == "add" and step.unit.startswith("encoder")
-
+    yield Divergence(
+        "the two norms of a layer exchanged",
+        "attention.output.LayerNorm follows the attention, output.LayerNorm the feed-forward network",
+        _other_norm,
+    )
     yield Divergence(
         "residual missing",
         "add the input of the block before its LayerNorm",
-        lambda step: step._replace(inputs=step.inputs[:1]) if residual(step) else None,
+        lambda step: step._replace(inputs=step.inputs[:1]) if is_residual(step) else None,
     )
     yield Divergence(
         "residual of the layer's input around the feed-forward network",
         "the second residual is the output of the attention block",
-        lambda step: _far_residual(step) if residual(step) else None,
+        lambda step: _far_residual(step) if is_residual(step) else None,
     )
+
+
+def is_residual(step: Step) -> bool:
+    return step.operation == "add" and step.unit.startswith("encoder")
+
+
+def _other_norm(step: Step) -> Step | None:
+    """The norm of one half of a layer with the parameters of the other."""
+    if step.operation != "layer_norm" or not step.unit.startswith("encoder"):
+        return None
+    own, other = ("attention.output", "output") if ".attention." in step.tap else ("output", "attention.output")
+    path, others = f"{step.unit}.{own}.LayerNorm", f"{step.unit}.{other}.LayerNorm"
+    return step._replace(parameters=tuple(name.replace(path, others) for name in step.parameters))
 
 
 def _pre_norm(step: Step, config: BertConfig) -> Step | None:
@@ -422,7 +403,7 @@ def _pooler() -> Iterator[Divergence]:
         ("very last", "the last position, padding or not"),
         ("mean of all", "the mean of all positions, padding too"),
     ):
-        yield Divergence(f"pooler of {which}", "pool the first token, [CLS]", _on("token", index=index))
+        yield Divergence(f"pooler of {which}", "pool the first token, [CLS]", on("token", index=index))
     yield Divergence(
         "pooler without tanh",
         "pooler_output is tanh(W h + b)",
@@ -443,7 +424,7 @@ def _layers(config: BertConfig) -> Iterator[Divergence]:
         yield Divergence(
             f"encoder ends after {j} of {L} layers",
             f"run all {L} layers; read all digits of num_hidden_layers",
-            _at(last_tap(config), partial(_copy_of, source)),
+            at(last_tap(config), partial(_copy_of, source)),
         )
 
 
@@ -467,9 +448,19 @@ def _losses() -> Iterator[Divergence]:
 
     only = "only positions with a label count: ignore_index=-100, and the mean over these"
     yield Divergence(
+        "softmax before the loss",
+        "cross-entropy takes the logits: it has a softmax of its own",
+        on("cross_entropy", softmax_before=True),
+    )
+    yield Divergence(
+        "loss summed over the labels",
+        "divide by the number of labels that are not -100",
+        on("cross_entropy", unlabelled="summed"),
+    )
+    yield Divergence(
         "loss with ignore_index 0",
         "0 is a label like any other (in NSP: the next sentence); ignore -100",
-        _on("cross_entropy", ignore_index=0),
+        on("cross_entropy", ignore_index=0),
     )
     yield Divergence("MLM loss over all positions", only, labelled(unlabelled="own"))
     yield Divergence("MLM loss over all positions, unlabelled ones as id 0", only, labelled(unlabelled="zero"))

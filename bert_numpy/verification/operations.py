@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,8 +47,10 @@ def _embedding_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -
 
 
 def _embedding_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
-    """Gradient of the table.  `assigned`: of several equal ids only the last one counts."""
+    """Gradient of the table.  `assigned`: of several equal ids only the last one counts; `dropped`: there is none."""
     (ids, weight, padding_idx), settings = cache
+    if settings.get("dropped"):
+        return (None,), (np.zeros_like(weight),)
     if not settings.get("assigned"):
         return (None,), (F.embedding_backward(dy, (ids, weight, padding_idx)),)
     dweight = np.zeros_like(weight)
@@ -58,12 +61,22 @@ def _embedding_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
 
 
 def _add_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """The sum of all inputs, which may broadcast over the batch."""
-    return sum(inputs[1:], inputs[0]), [np.shape(x) for x in inputs]
+    """The sum of all inputs, which may broadcast over the batch.  `first_times`: a factor of the first of them."""
+    first = inputs[0]
+    if "first_times" in settings:
+        first = first * first.dtype.type(settings["first_times"])
+    return sum(inputs[1:], first), ([np.shape(x) for x in inputs], settings)
 
 
 def _add_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
-    return tuple(_unbroadcast(dy, shape) for shape in cache), ()
+    """`dropped`: the index of an input that receives no gradient."""
+    shapes, settings = cache
+    gradients = [_unbroadcast(dy, shape) for shape in shapes]
+    if "first_times" in settings:
+        gradients[0] = gradients[0] * gradients[0].dtype.type(settings["first_times"])
+    if "dropped" in settings:
+        gradients[settings["dropped"]] = None
+    return tuple(gradients), ()
 
 
 def _unbroadcast(dy: Any, shape: tuple[int, ...]) -> Any:
@@ -128,18 +141,24 @@ def _linear_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> t
         gain, shift = norm
         x, norm_cache = F.layer_norm_forward(x, gain, shift, settings["eps"])
     y, cache = F.linear_forward(x, weight, bias)
-    return y, (cache, norm_cache, settings.get("batch", "sum"))
+    return y, (cache, norm_cache, settings)
 
 
 def _linear_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
-    """`batch`: the gradients of weight and bias are of the "first" or "last" sequence, or the "mean" over all."""
-    (x, weight), norm_cache, batch = cache
+    """`batch`: the gradients of weight and bias are of the "first" or "last" sequence, or the "mean" over all.
+
+    `dropped`: the weight receives none.
+    """
+    (x, weight), norm_cache, settings = cache
+    batch = settings.get("batch", "sum")
     dx, dweight, dbias = F.linear_backward(dy, (x, weight))
     if batch == "mean":
         dweight, dbias = dweight / len(x), dbias / len(x)
     elif batch != "sum":
         i = 0 if batch == "first" else -1
         _, dweight, dbias = F.linear_backward(dy[i], (x[i], weight))
+    if settings.get("dropped"):
+        dweight = np.zeros_like(dweight)
     if norm_cache is None:
         return (dx,), (dweight, dbias)
     dx, dgain, dshift = F.layer_norm_backward(dx, norm_cache)
@@ -149,15 +168,16 @@ def _linear_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
 def _layer_norm_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
     """γ x̂ + β.  `outside`: ε outside the root; `ddof` 1: the variance divides by H-1; `added`: plus x.
 
+    `uncentred`: neither x nor the variance has the mean taken off (RMSNorm).
     With a second input the norm is of the first alone, and the second is added afterwards.
     """
     x, weight, bias = inputs[0], *parameters
     eps = settings["eps"]
-    if not settings.keys() & {"outside", "ddof"}:
+    if not settings.keys() & {"outside", "ddof", "uncentred"}:
         y, cache = F.layer_norm_forward(x, weight, bias, eps)
     else:
         n = x.shape[-1] - settings.get("ddof", 0)
-        centred = x - x.mean(axis=-1, keepdims=True)
+        centred = x if settings.get("uncentred") else x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).sum(axis=-1, keepdims=True) / n
         root = np.sqrt(variance) if settings.get("outside") else np.sqrt(variance + eps)
         rstd = 1 / (root + eps if settings.get("outside") else root)
@@ -169,7 +189,10 @@ def _layer_norm_forward(inputs: Arrays, parameters: Arrays, settings: Settings) 
 
 
 def _layer_norm_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
-    """`gain_outside`: γ multiplies the gradient of x after the two means were taken of dy without it."""
+    """`gain_outside`: γ multiplies the gradient of x after the two means were taken of dy without it.
+
+    `constant`: "mean", "variance" or "both", taken for numbers that do not depend on x.
+    """
     norm_cache, count, settings = cache
     x_hat, rstd, weight = norm_cache[:3]
     if settings.get("gain_outside"):
@@ -178,12 +201,18 @@ def _layer_norm_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
         _, dweight, dbias = F.layer_norm_backward(dy, (x_hat, rstd, weight))
     else:
         dx, dweight, dbias = F.layer_norm_backward(dy, (x_hat, rstd, weight))
+    if "constant" in settings:
+        dx_hat = dy * weight
+        if settings["constant"] != "variance":  # put the term back that the mean takes off
+            dx = dx + dx_hat.mean(axis=-1, keepdims=True) * rstd
+        if settings["constant"] != "mean":
+            dx = dx + x_hat * (dx_hat * x_hat).mean(axis=-1, keepdims=True) * rstd
     if len(norm_cache) > 3:  # not the norm of the paper: its standard deviation has another slope
         # x_hat = centred / deviation, with slope = ∂deviation/∂centred
         slope = norm_cache[3]
         dx_hat = dy * weight
         dcentred = (dx_hat - (dx_hat * x_hat).sum(axis=-1, keepdims=True) * slope) * rstd
-        dx = dcentred - dcentred.mean(axis=-1, keepdims=True)
+        dx = dcentred if settings.get("uncentred") else dcentred - dcentred.mean(axis=-1, keepdims=True)
     if settings.get("added"):
         dx = dx + dy
     return (dx, *(dy,) * (count - 1)), (dweight, dbias)
@@ -208,9 +237,27 @@ class _Pair(NamedTuple):
     backward: Callable[..., Any]
 
 
+GATES = {"quick_gelu": 1.702, "silu": 1.0}
+"""Activations x σ(k x) that are not BERT's, and their k."""
+
+
+def _gated_forward(k: float, x: np.ndarray) -> tuple[np.ndarray, Any]:
+    """y = x σ(k x)."""
+    gate = 0.5 * (1 + np.tanh(0.5 * k * x))  # σ(k x), and nothing overflows
+    return x * gate, (x, gate, k)
+
+
+def _gated_backward(dy: np.ndarray, cache: Any) -> np.ndarray:
+    x, gate, k = cache
+    # y = x σ(k x)  =>  ∂y/∂x = σ + k x σ (1 - σ)
+    return dy * (gate + k * x * gate * (1 - gate))
+
+
 def _activation(name: str) -> _Pair:
     if name == "identity":
         return _Pair(lambda x: (x, None), lambda dy, cache: dy)
+    if name in GATES:
+        return _Pair(partial(_gated_forward, GATES[name]), _gated_backward)
     operation = ACTIVATIONS[name]
     return _Pair(getattr(F, f"{operation}_forward"), getattr(F, f"{operation}_backward"))
 
@@ -243,11 +290,15 @@ def merge_heads(x: np.ndarray, split: str = "blocks") -> np.ndarray:
 
 
 def _scores_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """Q Kᵀ / √D of every head, without the mask.  `scale`: another factor; `split`: see `split_heads`."""
+    """Q Kᵀ / √D of every head, without the mask.  `scale`: another factor; `split`: see `split_heads`.
+
+    `gradient_scale`: the factor in backward.
+    """
     heads, split = settings["heads"], settings.get("split", "blocks")
     query, key = (split_heads(x, heads, split) for x in inputs)
     scale = settings.get("scale", 1 / math.sqrt(query.shape[-1]))
-    return (query * scale) @ key.swapaxes(-1, -2), (query, key, scale, split)  # (B, A, S, S)
+    cache = query, key, settings.get("gradient_scale", scale), split
+    return (query * scale) @ key.swapaxes(-1, -2), cache  # (B, A, S, S)
 
 
 def _scores_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
@@ -259,7 +310,10 @@ def _scores_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
 
 
 def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """softmax(scores + mask).  `mask`: "none", "added after" or "multiplied after" softmax; `axis`: of softmax."""
+    """softmax(scores + mask).  `mask`: "none", "added after" or "multiplied after" softmax; `axis`: of softmax.
+
+    `causal`: the keys behind a query are hidden too.
+    """
     scores, attention_mask = inputs
     how = settings.get("mask", "before")
     hidden = (attention_mask == 0)[:, None, None, :]  # (B, 1, 1, S)
@@ -267,6 +321,8 @@ def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tu
     if how == "before":
         with np.errstate(over="ignore"):  # scores of a port may have its own mask added
             scores = scores + hidden * lowest
+    if settings.get("causal"):
+        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, lowest)
     axis = settings.get("axis", -1)
     y, softmax_cache = F.softmax_forward(np.ascontiguousarray(scores.swapaxes(axis, -1)))
     y = y.swapaxes(axis, -1)
@@ -274,13 +330,17 @@ def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tu
         y = y + np.where(hidden, settings["hidden_value"], 0).astype(y.dtype)
     elif how == "multiplied after":
         y = y * ~hidden
-    return y, (softmax_cache, hidden, how, axis)
+    return y, (softmax_cache, hidden, how, axis, settings.get("gradient"))
 
 
 def _probs_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
-    softmax_cache, hidden, how, axis = cache
+    """`gradient`: "elementwise", as if softmax were exp, or "diagonal", as if it were a sigmoid."""
+    softmax_cache, hidden, how, axis, gradient = cache
     if how == "multiplied after":
         dy = dy * ~hidden
+    if gradient is not None:
+        probs = softmax_cache
+        return (dy * probs * (1 - probs) if gradient == "diagonal" else dy * probs, None), ()
     dscores = F.softmax_backward(np.ascontiguousarray(dy.swapaxes(axis, -1)), softmax_cache).swapaxes(axis, -1)
     return (dscores, None), ()
 
@@ -311,8 +371,10 @@ def _cross_entropy_forward(inputs: Arrays, parameters: Arrays, settings: Setting
 
     `unlabelled`: "own" counts positions without a label too, with their own id as label (the third input); "zero"
     with label 0; "divided" leaves them out of the sum and counts them in the divisor; "masked mean" takes the mean
-    over all, "zero" for those without, times the fraction of the labelled.  `rounding`: of the probabilities, before
-    1 is subtracted from that of the label; of one that is near 1, this leaves little.
+    over all, "zero" for those without, times the fraction of the labelled; "summed" has no divisor.
+    `softmax_before`: the softmax of the logits is taken for the logits.  `gradient_summed`: backward has no divisor.
+    `rounding`: of the probabilities, before 1 is subtracted from that of the label; of one that is near 1, this leaves
+    little.
     """
     logits, labels = inputs[:2]
     how = settings.get("unlabelled", "left out")
@@ -326,17 +388,26 @@ def _cross_entropy_forward(inputs: Arrays, parameters: Arrays, settings: Setting
         labels = np.where(live, labels, 0)
     if how in ("divided", "masked mean"):
         factor = float(live.mean())
+    if how == "summed":
+        factor = float(live.sum())
+    softmax_cache = None
+    if settings.get("softmax_before"):
+        logits, softmax_cache = F.softmax_forward(logits)
     loss, cache = F.cross_entropy_forward(logits, labels)
     if "rounding" in settings:
         log_probs, *rest = cache
         with np.errstate(divide="ignore"):  # a probability that is rounded to 0
             cache = np.log(settings["rounding"](np.exp(log_probs))), *rest
-    return loss * loss.dtype.type(factor), (cache, factor, len(inputs))
+    of_gradient = factor * float(live.sum()) if settings.get("gradient_summed") else factor
+    return loss * loss.dtype.type(factor), (cache, of_gradient, len(inputs), softmax_cache)
 
 
 def _cross_entropy_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
-    cache, factor, count = cache
-    return (F.cross_entropy_backward(float(dy) * factor, cache), *(None,) * (count - 1)), ()
+    cache, factor, count, softmax_cache = cache
+    dlogits = F.cross_entropy_backward(float(dy) * factor, cache)
+    if softmax_cache is not None:
+        dlogits = F.softmax_backward(dlogits, softmax_cache)
+    return (dlogits, *(None,) * (count - 1)), ()
 
 
 def _mse_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:

@@ -73,6 +73,11 @@ class Reference:
         return last_tap(self.model.config)
 
     @property
+    def layer_outputs(self) -> list[str]:
+        """The hidden states behind the embeddings."""
+        return [f"encoder.layer.{i}.output" for i in range(self.model.config.num_hidden_layers)]
+
+    @property
     def pools(self) -> bool:
         """Whether its classifier reads one vector for each sequence."""
         return any(step.tap == "pooler" for step in self.steps)

@@ -55,6 +55,18 @@ FORWARD = {  # mistake -> (the first tap that it shows at, "{}" for the layer; t
     "NSP loss with ignore_index 0": ("loss", "loss with ignore_index 0"),
     "MLM loss over all positions": ("loss", "MLM loss over all positions"),
     "mean-reduced loss times mask": ("loss", "mean-reduced MLM loss times the mask"),
+    "causal mask": (LAYER + "attention.self.probs", "causal mask: later tokens are hidden"),
+    "quick GELU": (LAYER + "intermediate.act", "activation quick_gelu instead of gelu"),
+    "SiLU": (LAYER + "intermediate.act", "activation silu instead of gelu"),
+    "RMSNorm": (LAYER + "attention.output", "RMSNorm instead of LayerNorm"),
+    "norms exchanged": (LAYER + "attention.output", "the two norms of a layer exchanged"),
+    "words times the root of H": ("embeddings.word_embeddings", "word embeddings times the root of hidden_size"),
+    "words times the root of H in the sum": (
+        "embeddings.add",
+        "word embeddings times the root of hidden_size, in the sum",
+    ),
+    "softmax before the loss": ("loss", "softmax before the loss"),
+    "loss summed": ("loss", "loss summed over the labels"),
 }
 BACKWARD = {
     "weight gradient of the last sequence": (
@@ -66,6 +78,40 @@ BACKWARD = {
     "embedding gradient assigned": (
         "d embeddings.word_embeddings.weight",
         "gradient assigned instead of added at repeated ids",
+    ),
+    "mean constant in the backward": ("d " + LAYER + "output.add", "LayerNorm's backward takes the mean for constant"),
+    "variance constant in the backward": (
+        "d " + LAYER + "output.add",
+        "LayerNorm's backward takes the variance for constant",
+    ),
+    "mean and variance constant in the backward": (
+        "d " + LAYER + "output.add",
+        "LayerNorm's backward takes mean and variance for constant",
+    ),
+    "softmax without its sum in the backward": (
+        "d " + LAYER + "attention.self.scores",
+        "softmax's backward without the sum",
+    ),
+    "diagonal of softmax in the backward": (
+        "d " + LAYER + "attention.self.scores",
+        "softmax's backward has its diagonal alone",
+    ),
+    "scores not scaled in the backward": (
+        "d " + LAYER + "attention.self.key",
+        "backward of the scores not scaled",
+    ),
+    "residual without gradient": ("d " + LAYER + "attention.output", "no gradient through the residual"),
+    "look-up without gradient": (
+        "d embeddings.word_embeddings.weight",
+        "tied matrix without the gradient of the look-up",
+    ),
+    "decoder without gradient": (
+        "d embeddings.word_embeddings.weight",
+        "tied matrix without the gradient of the decoder",
+    ),
+    "gradient of the logits summed": (
+        "d cls.predictions",
+        "gradient of the logits not divided by the number of labels",
     ),
     "clipping per tensor": ("d cls.seq_relationship.weight", "gradients clipped one tensor at a time"),
 }
