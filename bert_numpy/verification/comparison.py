@@ -26,7 +26,7 @@ from .arrays import rms
 from .diagnosis import Diagnosis
 from .dumps import Case, Dump, cases_of, read_dump
 from .evaluation import GRADIENT, Graph, Run, complete_inputs
-from .lacking import between, gaps
+from .lacking import between, gaps, unseen
 from .names import Names
 from .noise import (
     FEW_NUMBERS,
@@ -130,6 +130,9 @@ def compare(
             for tap in dict.fromkeys(coarser)
             if tap in case.tensors
         ]
+    gradients = any(tap.is_gradient for case in report.cases for tap in case.taps)
+    batches = [complete_inputs(case.inputs) for case in cases]
+    report.unseen = unseen(batches, taken_apart.model.config, gradients) if batches else []
     return report
 
 

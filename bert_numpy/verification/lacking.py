@@ -1,12 +1,18 @@
-"""What a dump lacks, and what follows from it: an error shows at the first tensor behind it that is there.
+"""What a dump lacks, and what follows from it.
 
-Here: names of taps that are missing.  Not here: the comparison of those that are there (`comparison.py`).
+An error shows at the first tensor behind it that is there; and inputs that do not use a part of BERT, such as a batch
+without padding, cannot show what is wrong with that part.
+
+Here: what is missing.  Not here: the comparison of what is there (`comparison.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
+import numpy as np
+
+from ..configuration import BertConfig
 from .evaluation import GRADIENT, Graph
 from .steps import Step
 
@@ -30,6 +36,45 @@ def gaps(there: Container[str], taps: Iterable[str]) -> list[str]:
         if missing and len(missing) < len(layers):
             sentences.append(f"encoder.layer.N.{kind} is missing for N = {', '.join(missing)}")
     return sentences
+
+
+def unseen(batches: Sequence[Mapping[str, np.ndarray]], config: BertConfig, gradients: bool) -> list[str]:
+    """Parts of BERT that no batch uses, so that nothing can be said of them.
+
+    Parameters
+    ----------
+    batches : sequence of mappings
+        Complete inputs, as `complete_inputs` returns them.
+    config : BertConfig
+    gradients : bool
+        Whether the dump has any.
+
+    Examples
+    --------
+    >>> batch = {
+    ...     "input_ids": np.array([[2, 7, 3]]),
+    ...     "attention_mask": np.array([[1, 1, 1]]),
+    ...     "token_type_ids": np.array([[0, 0, 1]]),
+    ... }
+    >>> unseen([batch], BertConfig(), gradients=True)[:2]
+    ['the mask (nothing is padded)', 'a gradient without its sum over the batch (one sequence)']
+    """
+    found = []
+    if not any((batch["attention_mask"] == 0).any() for batch in batches):
+        found.append("the mask (nothing is padded)")
+    if config.type_vocab_size > 1 and not any(batch["token_type_ids"].any() for batch in batches):
+        found.append("token types (all are 0)")
+    if all(batch["input_ids"].shape[1] == 1 for batch in batches):
+        found.append("attention (each text is one token)")
+    if gradients and all(len(batch["input_ids"]) == 1 for batch in batches):
+        found.append("a gradient without its sum over the batch (one sequence)")
+    if gradients and not any(_repeats(batch["input_ids"][batch["attention_mask"] != 0]) for batch in batches):
+        found.append("the sum over equal ids in the gradient of word_embeddings (no id is there twice)")
+    return found
+
+
+def _repeats(ids: np.ndarray) -> bool:
+    return np.unique(ids).size < ids.size
 
 
 def between(

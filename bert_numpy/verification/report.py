@@ -219,6 +219,8 @@ class Report:
         What the port seems to have computed in, by its numbers.
     threshold : float
         The largest multiple of the noise floor that still counts as equal.
+    unseen : list of str
+        What is not tested by the inputs of the dump.
     cases : list of CaseReport
     """
 
@@ -227,6 +229,7 @@ class Report:
     checkpoint_dtype: str
     precision: str
     threshold: float
+    unseen: list[str] = field(default_factory=list)
     cases: list[CaseReport] = field(default_factory=list)
 
     @property
@@ -285,6 +288,9 @@ def _lines(report: Report, every_tap: bool) -> Iterator[str]:
     yield f"reference  {report.reference} (weights stored as {report.checkpoint_dtype}), computed in float64"
     yield f"port       {report.dump}, by its numbers computed in {report.precision}"
     yield f"equal      up to {report.threshold:g} x the noise floor of {report.precision}, at real positions"
+    if report.unseen:
+        text = f"untested   by these inputs: {'; '.join(report.unseen)}"
+        yield from textwrap.wrap(text, WIDTH, subsequent_indent=" " * 11)
     if every_tap or any(case.first for case in report.cases):
         yield "x noise    RMS of the error in units of the noise floor, from the inputs on"
         yield "alone      likewise, of the one step: fed with the port's own tensors"

@@ -143,7 +143,7 @@ def test_many_notes_are_counted_unless_all_are_asked_for(model, port):
 def test_one_of_a_thing_is_no_plural(model, port):
     one = {name: port[name][:1] for name in ("input_ids", "token_type_ids", "hidden_states.3")}
     lines = lines_of(compare(model, one))
-    assert lines[4].startswith("  1 tensor equal, the farthest at ")
+    assert any(line.startswith("  1 tensor equal, the farthest at ") for line in lines)
     assert lines[-1].startswith("equal: the 1 tensor, the farthest at ")
     lines = lines_of(compare(model, {**one, "speed": np.zeros(2)}))
     assert lines[-1].endswith(" x noise; NOT compared: 1 of the dump, whose name means nothing here")
