@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..configuration import BertConfig
-from .divergences import Divergence, at, at_activation, is_residual, on
+from .divergences import Change, Divergence, at_activation, is_residual, on
+from .steps import Step
 
 
 def backward_divergences(config: BertConfig) -> list[Divergence]:
@@ -66,24 +67,27 @@ def backward_divergences(config: BertConfig) -> list[Divergence]:
 def _lost_gradients() -> Iterator[Divergence]:
     """One of several ways back is missing."""
     branches = "a sum hands its gradient to both: to the block and to the residual"
-    for dropped, what in ((1, "residual"), (0, "block before the residual")):
-        yield Divergence(
-            f"no gradient through the {what}",
-            branches,
-            lambda step, dropped=dropped: step.set(dropped=dropped) if is_residual(step) else None,
-        )
+    block, residual = 0, 1
+    yield Divergence("no gradient through the residual", branches, _cut(residual))
+    yield Divergence("no gradient through the block before the residual", branches, _cut(block))
     words = "embeddings.word_embeddings"
     both = "the matrix is used twice: add the gradient of the decoder to that of the look-up"
-    yield Divergence(
-        "tied matrix without the gradient of the decoder",
-        both,
-        lambda step: (
-            step.set(dropped=True) if step.operation == "linear" and f"{words}.weight" in step.parameters else None
-        ),
-    )
-    yield Divergence(
-        "tied matrix without the gradient of the look-up", both, at(words, lambda step: step.set(dropped=True))
-    )
+    yield Divergence("tied matrix without the gradient of the decoder", both, _uncounted("linear", words))
+    yield Divergence("tied matrix without the gradient of the look-up", both, _uncounted("embedding", words))
+
+
+def _cut(branch: int) -> Change:
+    """One input of the sum with the residual receives no gradient."""
+    return lambda step: step.set(dropped=branch) if is_residual(step) else None
+
+
+def _uncounted(operation: str, path: str) -> Change:
+    """What steps of one operation give to the gradient of a weight is left out."""
+
+    def change(step: Step) -> Step | None:
+        return step.set(dropped=True) if step.operation == operation and f"{path}.weight" in step.parameters else None
+
+    return change
 
 
 def _slopes() -> Iterator[Divergence]:

@@ -26,7 +26,7 @@ from .evaluation import GRADIENT
 from .precision import EPSILONS
 from .report import CaseReport, Finding, TapResult
 from .steps import Step
-from .traces import FEW_NUMBERS, constant, strange, wrong_mask
+from .traces import FEW_NUMBERS, UNRELATED, constant, correlation, strange, unrelated, wrong_mask
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -41,8 +41,8 @@ ADD_MASK = "add a very negative number, such as -10000, to the scores of padding
 SAME = 1.5
 """Two mistakes explain a tap equally well if the worse does so within this factor, in units of noise."""
 
-UNRELATED = 0.3
-"""Outputs whose correlation with the right ones is below this come from other weights."""
+OTHER_WEIGHTS, MANY_WEIGHTS = "other weights than", 3
+"""What is said of weights that were never loaded; of so many, the dump may be another model's."""
 
 MOST_OFF = 1000.0
 """A mistake that is farther from the port than so many roundings explains nothing, however noisy it makes the tap."""
@@ -90,8 +90,9 @@ class Diagnosis:
         `computed` are the taps whose steps lie between it and the port's own tensors.
         """
         if sum(not finding.name for finding in report.findings) >= MOST_UNEXPLAINED:
-            last = report.findings[-1]
-            last.says = f"and no more is searched after {MOST_UNEXPLAINED} such tensors"
+            last, no_more = report.findings[-1], f"and no more is searched after {MOST_UNEXPLAINED} such tensors"
+            if not last.says.endswith(no_more):
+                last.says = f"{last.says}; {no_more}".removeprefix("; ")
             return
         always = constant(comparison.given[row.name], comparison.expected(row.name, comparison.changes))
         if always:
@@ -110,16 +111,18 @@ class Diagnosis:
             self._note(row, self._narrowed(row, match, comparison), alike, comparison, report)
             return
         finding = Finding(row.name, taps=[row.name])
-        self._traces(row, finding, comparison)
+        self._traces(row, finding, comparison, report)
         self._append(row, finding, report)
 
     def _append(self, row: TapResult, finding: Finding, report: CaseReport) -> None:
         """Add a finding to the report, or its tap to the same finding."""
-        same = next((f for f in report.findings if f.name == finding.name and f.remedy == finding.remedy), None)
-        if same is not None and finding.name:
-            same.taps.append(row.name)
-        else:
+        same = next((known for known in report.findings if _alike(known, finding)), None)
+        if same is None:
             report.findings.append(finding)
+            return
+        same.taps.append(row.name)
+        if finding.name.startswith(OTHER_WEIGHTS) and len(same.taps) >= MANY_WEIGHTS:
+            same.says = "is it the dump of this model?"
 
     def _note(self, row: TapResult, match: Match, alike: list[str], comparison: Comparison, report: CaseReport) -> None:
         comparison.adopt(match.changes)
@@ -230,7 +233,7 @@ class Diagnosis:
 
     # ---- traces of chance ----
 
-    def _traces(self, row: TapResult, finding: Finding, comparison: Comparison) -> None:
+    def _traces(self, row: TapResult, finding: Finding, comparison: Comparison, report: CaseReport) -> None:
         """Recognize what cannot be computed again, or say what is nearest."""
         actual = comparison.given[row.name]
         expected = comparison.expected(row.name, comparison.changes)
@@ -245,7 +248,9 @@ class Diagnosis:
                 return
         finding.says = self._factor(row, actual, expected, comparison) or strange(actual, expected)
         if not finding.says:
-            finding.name, finding.remedy = self._other_weights(row, actual, expected) or ("", "")
+            finding.name, finding.remedy = self._other_weights(row, actual, expected, report) or ("", "")
+        if not finding.says and not finding.name:
+            finding.says = unrelated(actual, expected)
 
     def _factor(self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison) -> str:
         """Say it, if a tensor is the right one times a number."""
@@ -330,7 +335,9 @@ class Diagnosis:
         shown = wrong_mask(actual, expected, comparison.real)
         return (shown, ADD_MASK) if shown else None
 
-    def _other_weights(self, row: TapResult, actual: np.ndarray, expected: np.ndarray) -> tuple[str, str] | None:
+    def _other_weights(
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, report: CaseReport
+    ) -> tuple[str, str] | None:
         """Numbers that have nothing to do with what the right weights give."""
         step = next((step for step in self.reference.steps if step.tap == row.name), None)
         if step is None or step.operation not in ("linear", "embedding") or expected.size < FEW_NUMBERS:
@@ -338,13 +345,20 @@ class Diagnosis:
         if step.operation == "linear":
             bias = self.reference.parameters[step.parameters[1]]
             actual, expected = actual - bias, expected - bias
-        correlation = np.corrcoef(actual.ravel(), expected.ravel())[0, 1]
-        if not abs(correlation) < UNRELATED:
+        if not abs(correlation(actual, expected)) < UNRELATED:
             return None
         weight = step.parameters[0]
-        if row.name == "cls.predictions" and weight.startswith("embeddings"):
+        known = any(finding.name == f"{OTHER_WEIGHTS} {weight}" for finding in report.findings)
+        if not known and row.name == "cls.predictions" and weight.startswith("embeddings"):
             return "decoder not tied to the word table", "the decoder's matrix is word_embeddings.weight"
-        return f"other weights than {weight}", "load it: the output has nothing to do with what these weights give"
+        return f"{OTHER_WEIGHTS} {weight}", "load it: the output has nothing to do with what these weights give"
+
+
+def _alike(known: Finding, finding: Finding) -> bool:
+    """Whether two findings are one; weights that were never loaded are, whichever they are."""
+    if finding.name.startswith(OTHER_WEIGHTS):
+        return known.name.startswith(OTHER_WEIGHTS)
+    return bool(finding.name) and (known.name, known.remedy) == (finding.name, finding.remedy)
 
 
 def _scopes(steps: list[Step]) -> Iterator[list[Step]]:

@@ -322,7 +322,7 @@ def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tu
         with np.errstate(over="ignore"):  # scores of a port may have its own mask added
             scores = scores + hidden * lowest
     if settings.get("causal"):
-        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, lowest)
+        scores = np.where(np.tri(*scores.shape[-2:]) == 1, scores, lowest)
     axis = settings.get("axis", -1)
     y, softmax_cache = F.softmax_forward(np.ascontiguousarray(scores.swapaxes(axis, -1)))
     y = y.swapaxes(axis, -1)

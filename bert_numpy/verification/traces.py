@@ -13,6 +13,9 @@ FEW_NUMBERS = 64
 LEAST_MASK = -1000.0
 """A mask that is less negative than this hides nothing for sure."""
 
+UNRELATED = 0.3
+"""Numbers whose correlation with the right ones is below this come from other weights, or from another input."""
+
 NEAR, FEW_OFF = 1e-3, 0.05
 """Numbers that differ by less than this share of the largest are alike; fewer than this share of all are few."""
 
@@ -71,3 +74,19 @@ def strange(actual: np.ndarray, expected: np.ndarray) -> str:
     if np.abs(np.sort(actual, axis=None) - np.sort(expected, axis=None)).max() < NEAR * scale:
         return "it has the right numbers, in another order"
     return ""
+
+
+def unrelated(actual: np.ndarray, expected: np.ndarray) -> str:
+    """Say it, if a tensor has nothing to do with the right one."""
+    if actual.size < FEW_NUMBERS or not abs(correlation(actual, expected)) < UNRELATED:
+        return ""
+    return "it has nothing to do with the right numbers, as with other weights or another input"
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two arrays, number by number; NaN if one is constant.
+
+    >>> round(correlation(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])), 6)
+    -1.0
+    """
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

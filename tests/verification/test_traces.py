@@ -112,3 +112,23 @@ def test_few_finer_or_coarser_tensors_do_not_decide_the_precision(model, labelle
     assert (report.precision, report.ok) == ("float32", False)
     (note,) = [note for note in report.cases[0].notes if "half" in note]
     assert note == f"{name} is stored in half precision, and the rest in float32: it cannot agree better than that"
+
+
+def test_the_dump_of_another_model_is_not_told_tensor_by_tensor(model, make_model, labelled):
+    inputs, other = labelled("BertForPreTraining"), make_model("BertForPreTraining", np.float32, seed=5)
+    run = Run(steps_of(other), parameters_of(other), inputs, dtype=np.float32)
+    port = {step.tap: run.value(step.tap) for step in steps_of(other) if step.operation in ("linear", "embedding")}
+    (case,) = compare(model, {**inputs, **port}).cases
+    (finding,) = [finding for finding in case.findings if finding.name]
+    assert finding.name == "other weights than embeddings.word_embeddings.weight"
+    assert finding.says == "is it the dump of this model?"
+    assert f"{SELF}.query" in finding.taps
+
+
+def test_embeddings_of_another_model_are_called_unrelated(model, make_model, labelled):
+    """Later layers, fed with these, are not: the residual is in them."""
+    inputs, other = labelled("BertForPreTraining"), make_model("BertForPreTraining", np.float32, seed=5)
+    states = dump_of(other, inputs, gradients=False)
+    report = compare(model, {**inputs, **{name: states[name] for name in states if name.startswith("hidden_states")}})
+    said = "it has nothing to do with the right numbers, as with other weights or another input"
+    assert (report.findings[0].tap, report.findings[0].says) == ("embeddings", said)
