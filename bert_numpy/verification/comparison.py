@@ -51,6 +51,9 @@ THRESHOLD = 8.0
 VANISHING = 1e-9
 """A gradient that is smaller than all gradients together by such a factor is truly 0, as that of a key bias."""
 
+FEW_GRADIENTS = 3
+"""Of fewer gradients a factor in common says nothing of the others."""
+
 GLOBAL, PER_TENSOR, NOT_CLIPPED = "global", "per tensor", "none"
 """How the gradients of parameters may have been clipped, where the dump says that they were."""
 
@@ -410,6 +413,22 @@ class Comparison:
             if np.shape(values.truth) == np.shape(actual) and self._is(other, actual, values):
                 return True
         return False
+
+    def factor_of_gradients(self) -> float | None:
+        """The number by which all gradients of the port are larger than those of the loss, if there is one."""
+        names = [name for name in self.given if name.startswith(GRADIENT)]
+        if not self._whole.truth.has("loss") or len(names) < FEW_GRADIENTS:
+            return None
+        values = {name: self.values(name, self._whole) for name in names}
+        product = square = 0.0
+        for name, (truth, *_) in values.items():
+            counted = np.where(self._places(name, np.shape(truth)), truth, 0)
+            product += float(np.vdot(self.given[name], counted))
+            square += float(np.vdot(counted, counted))
+        factor = product / square if square else 0.0
+        if not factor or not all(self._is(name, self.given[name] / factor, values[name]) for name in names):
+            return None
+        return factor
 
     def _is(self, name: str, actual: np.ndarray, values: Values) -> bool:
         return self.measure(name, actual, values).times <= self.threshold

@@ -82,6 +82,7 @@ class Diagnosis:
         self.pairs = pairs
         self.forward = forward_divergences(config)
         self.backward = backward_divergences(config)
+        self._is_looked_for_factor = False
         self._is_straight = False  # the hidden states were looked at, and have their right numbers
 
     def explain(self, row: TapResult, computed: set[str], comparison: Comparison, report: CaseReport) -> None:
@@ -98,9 +99,9 @@ class Diagnosis:
         if always:
             report.findings.append(Finding(row.name, taps=[row.name], says=always))
             return
-        shifted = self._shifted(row, comparison)
-        if shifted is not None:
-            self._append(row, shifted, report)
+        elsewhere = self._shifted(row, comparison) or self._scaled(row, comparison)
+        if elsewhere is not None:
+            self._append(row, elsewhere, report)
             return
         steps = [comparison.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
         match, alike = self._search(row, steps, comparison, report)
@@ -230,6 +231,21 @@ class Diagnosis:
                 name = f"{row.name} has the numbers of {step.tap}"
                 return name, "give each layer its own weights, and each tensor in the dump its own name"
         return None
+
+    def _scaled(self, row: TapResult, comparison: Comparison) -> Finding | None:
+        """All gradients are right but for one factor; from now on they come of a loss with that factor."""
+        if not row.is_gradient or self._is_looked_for_factor or comparison.case.max_grad_norm is not None:
+            return None
+        self._is_looked_for_factor = True
+        factor = comparison.factor_of_gradients()
+        if factor is None:
+            return None
+        comparison.given[f"{GRADIENT}loss"] = np.float64(factor)
+        comparison.adopt({})
+        remedy = (
+            "multiply the loss by 1, add up one batch, and put max_grad_norm into the dump if gradients were clipped"
+        )
+        return Finding(row.name, f"all gradients times {factor:.4g}", remedy, taps=[row.name])
 
     # ---- traces of chance ----
 

@@ -145,7 +145,7 @@ class Run:
 
     def has(self, name: str) -> bool:
         """Whether the inputs suffice for it: a loss needs its labels."""
-        if name.startswith("loss") and name not in self._given:
+        if name.startswith("loss") and name in self.steps and name not in self._given:
             step = self.steps[name]
             return (any if step.operation == "add" else all)(self.has(source) for source in step.inputs)
         return name in self.steps or name in self._inputs

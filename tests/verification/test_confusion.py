@@ -113,6 +113,7 @@ BACKWARD = {
         "d cls.predictions",
         "gradient of the logits not divided by the number of labels",
     ),
+    "gradients of two batches added": ("d loss", "all gradients times 2"),
     "clipping per tensor": ("d cls.seq_relationship.weight", "gradients clipped one tensor at a time"),
 }
 SEEDS = {mistake: seed for seed, mistake in enumerate((*FORWARD, *BACKWARD))}
