@@ -27,3 +27,14 @@ def randomize(model, rng, table_scale=0.5, weight_scale=1.0, bias_scale=0.2):
             values *= 0.2 if is_gain else bias_scale
             values += is_gain
         parameter.data[...] = values.astype(np.float32)
+
+
+def under_random_heads(folder):
+    """The encoder of a trained model, under random heads for both objectives of pre-training."""
+    model = models.BertForPreTraining.from_pretrained(folder)
+    rng = np.random.default_rng(0)
+    for name, parameter in model.named_parameters():
+        if name.startswith("cls."):
+            scale = 1 / np.sqrt(parameter.shape[-1]) if parameter.data.ndim == 2 else 0.2
+            parameter.data[...] = scale * rng.standard_normal(parameter.shape) + name.endswith("LayerNorm.weight")
+    return model.eval()

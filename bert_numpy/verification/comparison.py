@@ -224,7 +224,8 @@ class Comparison:
 
     def runs(self, changes: Mapping[str, Step], given: Mapping[str, np.ndarray]) -> Runs:
         """The steps, some of them changed, in float64, and with rounding."""
-        return make_runs(self.reference, self._graph_with(changes), self.inputs, given, self.precision)
+        graph = self._graph_with(changes)
+        return make_runs(self.reference, graph, self.inputs, given, self.precision, self.case.tensors)
 
     def _graph_with(self, changes: Mapping[str, Step]) -> Graph:
         return Graph(changes.get(step.tap, step) for step in self.reference.steps) if changes else self._graph
@@ -233,7 +234,10 @@ class Comparison:
         """The truth of a name, and what rounding makes of it; several times, if it is a few numbers only."""
         truth = self._clipped(name, runs.truth)
         few = np.size(truth) < FEW_NUMBERS
-        rough = [self._clipped(name, run) for run in (runs.rough if few else runs.rough[:1])]
+        samples = runs.rough if few else runs.rough[:1]
+        if runs.fused is not None and name.startswith(GRADIENT):
+            samples = [*samples, runs.fused]
+        rough = [self._clipped(name, run) for run in samples]
         if truth is None:  # nothing depends on it: its gradient is 0
             truth = np.zeros_like(self.given[name]) if name in self.given else None
             rough = [truth]

@@ -4,13 +4,17 @@ The same steps run in float64, and again with rounding as the port has it.  One 
 Where a tensor has few numbers, a sample may be near 0 by chance; so some more runs are made, in which parameters,
 inputs and results are up to one rounding away.
 
+Gradients have one more source of noise.  Attention in one fused kernel (torch's scaled_dot_product_attention) keeps no
+probabilities; backward computes them again, from scores that are rounded otherwise than those of forward.  A dump
+without scores and probabilities may come from there.
+
 Here: the runs and the units.  Not here: what is measured (`comparison.py`), the roundings (`precision.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +22,7 @@ import numpy as np
 from .evaluation import Graph, Run
 from .precision import EPSILONS, ROUNDINGS
 from .reference import Reference
+from .steps import Step
 
 FEW_NUMBERS, MORE_NOISE = 4096, 7
 """Of so few numbers the noise is measured by so many more runs."""
@@ -35,10 +40,11 @@ class Measured(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """The same steps in float64, in the precision of the port, and some more times with rounding errors of its own."""
+    """The same steps in float64, in the precision of the port, some more times with rounding errors, and fused."""
 
     truth: Run
     rough: list[Run]
+    fused: Run | None = None
 
 
 class Values(NamedTuple):
@@ -55,15 +61,30 @@ def make_runs(
     inputs: Mapping[str, np.ndarray],
     given: Mapping[str, np.ndarray],
     precision: str,
+    shown: Container[str] = (),
 ) -> Runs:
-    """Runs of one batch; nothing is computed before it is asked for."""
+    """Runs of one batch; nothing is computed before it is asked for.
+
+    `shown` are the taps that the port has as tensors: what is shown was not fused.
+    """
     rounding, dtype = ROUNDINGS.get(precision), np.float64 if precision == "float64" else np.float32
     truth = Run(graph, reference.float64, inputs, given)
     rough = [Run(graph, reference.parameters, inputs, given, np.float32, rounding)]
     for seed in range(MORE_NOISE):
         jitter = _Jitter(np.random.default_rng(seed), EPSILONS[precision])
         rough.append(Run(graph, reference.parameters, inputs, given, dtype, rounding, jitter))
-    return Runs(truth, rough)
+    fused = [step.set(recomputed=EPSILONS["float32"]) for step in graph.steps.values() if _may_be_fused(step, shown)]
+    if not fused:
+        return Runs(truth, rough)
+    changed = Graph({**graph.steps, **{step.tap: step for step in fused}}.values())
+    return Runs(truth, rough, Run(changed, reference.parameters, inputs, given, np.float32, rounding))
+
+
+def _may_be_fused(step: Step, shown: Container[str]) -> bool:
+    attention = step.tap.removesuffix("probs")
+    return step.operation == "probs" and not any(
+        f"{attention}{name}" in shown for name in ("scores", "probs", "dropout")
+    )
 
 
 def factor(rough: np.ndarray, precision: str) -> float:

@@ -312,7 +312,7 @@ def _scores_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
 def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
     """softmax(scores + mask).  `mask`: "none", "added after" or "multiplied after" softmax; `axis`: of softmax.
 
-    `causal`: the keys behind a query are hidden too.
+    `causal`: the keys behind a query are hidden too.  `recomputed`: one rounding, by which each score may be off.
     """
     scores, attention_mask = inputs
     how = settings.get("mask", "before")
@@ -323,14 +323,28 @@ def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tu
             scores = scores + hidden * lowest
     if settings.get("causal"):
         scores = np.where(np.tri(*scores.shape[-2:]) == 1, scores, lowest)
+    recomputed = settings.get("recomputed")
     axis = settings.get("axis", -1)
     y, softmax_cache = F.softmax_forward(np.ascontiguousarray(scores.swapaxes(axis, -1)))
     y = y.swapaxes(axis, -1)
+    if recomputed is not None:
+        y = _recomputed(y, scores, recomputed)
+        softmax_cache = y
     if how == "added after":
         y = y + np.where(hidden, settings["hidden_value"], 0).astype(y.dtype)
     elif how == "multiplied after":
         y = y * ~hidden
     return y, (softmax_cache, hidden, how, axis, settings.get("gradient"))
+
+
+def _recomputed(probs: np.ndarray, scores: np.ndarray, epsilon: float) -> np.ndarray:
+    """Probabilities as fused kernels have them in backward: exp(s - log Σ exp(s)), where the two s are rounded apart.
+
+    The error of s is relative to s.  Where softmax is certain and s large, softmax itself does not feel it, since the
+    sum moves along; here it does not, and a row no longer sums to 1.
+    """
+    error = epsilon * np.random.default_rng(0).uniform(-1, 1, probs.shape) * scores
+    return (probs * np.exp(np.where(probs > 0, error, 0))).astype(probs.dtype)
 
 
 def _probs_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:

@@ -219,9 +219,9 @@ class Report:
         What the port seems to have computed in, by its numbers.
     threshold : float
         The largest multiple of the noise floor that still counts as equal.
+    cases : list of CaseReport
     unseen : list of str
         What is not tested by the inputs of the dump.
-    cases : list of CaseReport
     """
 
     reference: str
@@ -229,8 +229,8 @@ class Report:
     checkpoint_dtype: str
     precision: str
     threshold: float
-    unseen: list[str] = field(default_factory=list)
     cases: list[CaseReport] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

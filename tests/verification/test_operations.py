@@ -7,7 +7,7 @@ import pytest
 
 from bert_numpy.nn.layers import ACTIVATIONS
 from bert_numpy.verification import numeric_gradient, relative_error
-from bert_numpy.verification.operations import OPERATIONS, merge_heads, split_heads
+from bert_numpy.verification.operations import GATES, OPERATIONS, merge_heads, split_heads
 
 B, S, H, V, A, C = 3, 5, 8, 11, 2, 6
 D = H // A
@@ -61,6 +61,7 @@ CASES = {
     "add": Case("add", ((B, S, H), (B, S, H))),
     "add, the same for the whole batch": Case("add", ((B, S, H), (1, S, H), (B, S, H))),
     "add of one": Case("add", ((B, S, H),)),
+    "add of a multiple": Case("add", ((B, S, H), (1, S, H)), (), {"first_times": 3.0}),
     "add of losses": Case("add", ((), ())),
     "identity": Case("identity", ((B, S, H),)),
     "token": token(),
@@ -76,11 +77,12 @@ CASES = {
     "norm with n-1": norm(ddof=1),
     "norm with epsilon outside": norm(outside=True),
     "norm with both": norm(outside=True, ddof=1),
+    "norm without a mean": norm(uncentred=True),
     "norm added to its input": norm(added=True),
     "norm with a residual behind": norm((B, S, H)),
     **{
         f"activation {act}": Case("activation", ((B, S, H),), (), {"act": act})
-        for act in (*ACTIVATIONS, "identity")
+        for act in (*ACTIVATIONS, *GATES, "identity")
         if act != "relu"
     },
     "scores": scores(),
@@ -92,6 +94,7 @@ CASES = {
     "probs without a mask": probs(mask="none"),
     "probs, mask added after": probs(mask="added after", hidden_value=-10.0),
     "probs, mask multiplied after": probs(mask="multiplied after"),
+    "causal probs": probs(causal=True),
     "probs over the queries": probs(axis=-2, mask="none"),
     "context": context(),
     "context of interleaved heads": context(split="interleaved"),
@@ -104,6 +107,8 @@ CASES = {
     "cross-entropy over all as 0": loss(unlabelled="zero"),
     "cross-entropy divided by all": loss(unlabelled="divided"),
     "cross-entropy, mean times mask": loss(unlabelled="masked mean"),
+    "cross-entropy, a sum": loss(unlabelled="summed"),
+    "cross-entropy of probabilities": loss(softmax_before=True),
     "mse": Case("mse", ((B, 1), np.array([0.5, -1.0, 2.0]))),
     "binary cross-entropy": Case("binary_cross_entropy", ((B, 2), np.array([[1, 0], [1, 1], [0, 0]]))),
     "span": Case("span", ((B, S), np.array([1, 7, 4]))),
@@ -168,6 +173,7 @@ def test_every_operation_is_checked():
     assert {case.operation for case in CASES.values()} == set(OPERATIONS)
     assert {case.settings["act"] for case in CASES.values() if case.operation == "activation"} == {
         *ACTIVATIONS,
+        *GATES,
         "identity",
     } - {"relu"}
 
@@ -244,6 +250,84 @@ def test_the_gradient_of_another_activation(rng):
     erf, tanh = (Case("activation", (), (), {"act": act}) for act in ("gelu", "gelu_new"))
     np.testing.assert_array_equal(y, forward(erf, (x,), ())[0])
     np.testing.assert_array_equal(backward(case, dy, cache)[0], backward(tanh, dy, forward(tanh, (x,), ())[1])[0])
+
+
+def both_backwards(wrong, right, rng):
+    """Gradients by an operation with a mistake in its backward and by one without; their forwards are the same."""
+    inputs, parameters = drawn(right.inputs, rng), drawn(right.parameters, rng)
+    (y, cache), (expected, right_cache) = forward(wrong, inputs, parameters), forward(right, inputs, parameters)
+    np.testing.assert_array_equal(y, expected)
+    dy = np.asarray(rng.standard_normal(np.shape(y)))
+    dy = dy if dy.ndim else dy[()]
+    return dy, inputs, parameters, backward(wrong, dy, cache), backward(right, dy, right_cache)
+
+
+@pytest.mark.parametrize("constant", ["mean", "variance", "both"])
+def test_a_norm_whose_statistics_are_taken_for_constant(constant, rng):
+    """What is constant moves along with x in the plain formula: there it is held, and the slope is measured."""
+    dy, (x,), (gain, shift), found, right = both_backwards(norm(constant=constant), norm(), rng)
+    mean, deviation = x.mean(axis=-1, keepdims=True), np.sqrt(x.var(axis=-1, keepdims=True) + 0.1)
+
+    def slope():
+        m = mean if constant in ("mean", "both") else x.mean(axis=-1, keepdims=True)
+        centre = mean if constant == "mean" else x.mean(axis=-1, keepdims=True)
+        squares = ((x - centre) ** 2).mean(axis=-1, keepdims=True)
+        s = np.sqrt(squares + 0.1) if constant == "mean" else deviation
+        return float(((gain * (x - m) / s + shift) * dy).sum())
+
+    assert relative_error(found[0], numeric_gradient(slope, x)) < 5e-8
+    assert relative_error(found[0], right[0]) > 0.01
+    for actual, wanted in zip(found[1:], right[1:], strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("dropped", [0, 1])
+def test_a_sum_that_hands_its_gradient_to_one_side_only(dropped, rng):
+    case = Case("add", ((B, S, H), (B, S, H)))
+    dy, *_, found, _ = both_backwards(case._replace(settings={"dropped": dropped}), case, rng)
+    assert found[dropped] is None
+    np.testing.assert_array_equal(found[1 - dropped], dy)
+
+
+def test_a_weight_that_receives_no_gradient(rng):
+    *_, found, right = both_backwards(linear(dropped=True), linear(), rng)
+    assert not found[1].any()
+    for i in (0, 2):
+        np.testing.assert_array_equal(found[i], right[i])
+    table = Case("embedding", (IDS,), ((V, H),))
+    *_, found, right = both_backwards(table._replace(settings={"dropped": True}), table, rng)
+    assert not found[1].any()
+    assert right[1].any()
+
+
+def test_a_softmax_whose_backward_forgets_that_rows_sum_to_one(rng):
+    for gradient, slope in (("elementwise", lambda p: p), ("diagonal", lambda p: p * (1 - p))):
+        dy, inputs, _, found, right = both_backwards(probs(gradient=gradient), probs(), rng)
+        np.testing.assert_allclose(found[0], dy * slope(forward(probs(), inputs, ())[0]), rtol=1e-12, atol=1e-300)
+        assert relative_error(found[0], right[0]) > 0.01
+
+
+def test_scores_whose_backward_has_another_scale(rng):
+    *_, found, right = both_backwards(scores(gradient_scale=1.0), scores(), rng)
+    for actual, wanted in zip(found, right, strict=True):
+        np.testing.assert_allclose(actual, wanted * np.sqrt(D), rtol=1e-12)
+
+
+def test_gradients_of_logits_without_the_divisor(rng):
+    *_, found, right = both_backwards(loss(gradient_summed=True), loss(), rng)
+    np.testing.assert_allclose(found[0], right[0] * (LABELS != -100).sum(), rtol=1e-12)
+
+
+def test_probabilities_that_a_kernel_computes_again(rng):
+    """A row no longer sums to 1, by some roundings of its scores; what is hidden stays hidden."""
+    case = probs(recomputed=1e-6)
+    inputs = drawn(case.inputs, rng)
+    large = inputs[0] * 50
+    plain, again = forward(probs(), (large, MASK), ())[0], forward(case, (large, MASK), ())[0]
+    off = np.abs(again.sum(axis=-1) - 1)
+    assert 1e-6 < off.max() < 1e-6 * np.abs(large).max()
+    assert not again[plain == 0].any()
+    np.testing.assert_allclose(again, plain, rtol=1e-6 * np.abs(large).max())
 
 
 # ---- heads ----
