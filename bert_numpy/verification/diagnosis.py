@@ -16,25 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .backward_divergences import backward_divergences
 from .divergences import MASK_IGNORED, Divergence, forward_divergences
 from .evaluation import GRADIENT
+from .evidence import NOT_CLIPPED, PER_TENSOR, Evidence
 from .precision import EPSILONS
+from .reference import Reference
 from .report import CaseReport, Finding, TapResult
 from .steps import Step
 from .traces import FEW_NUMBERS, UNRELATED, constant, correlation, strange, unrelated, wrong_mask
 
-if TYPE_CHECKING:
-    from .comparison import Comparison
-    from .reference import Reference
-
 Changes = dict[str, Step]
 
-CLIPPINGS = {"per tensor": "gradients clipped one tensor at a time", "none": "gradients not clipped"}
+CLIPPINGS = {PER_TENSOR: "gradients clipped one tensor at a time", NOT_CLIPPED: "gradients not clipped"}
 
 ADD_MASK = "add a very negative number, such as -10000, to the scores of padding keys"
 
@@ -85,7 +83,7 @@ class Diagnosis:
         self._is_looked_for_factor = False
         self._is_straight = False  # the hidden states were looked at, and have their right numbers
 
-    def explain(self, row: TapResult, computed: set[str], comparison: Comparison, report: CaseReport) -> None:
+    def explain(self, row: TapResult, computed: set[str], evidence: Evidence, report: CaseReport) -> None:
         """Find the cause of a tap that differs, note it in the report, and go on as if the reference made it too.
 
         `computed` are the taps whose steps lie between it and the port's own tensors.
@@ -95,24 +93,24 @@ class Diagnosis:
             if not last.says.endswith(no_more):
                 last.says = f"{last.says}; {no_more}".removeprefix("; ")
             return
-        always = constant(comparison.given[row.name], comparison.expected(row.name, comparison.changes))
+        always = constant(evidence.given[row.name], evidence.expected(row.name, evidence.changes))
         if always:
             report.findings.append(Finding(row.name, taps=[row.name], says=always))
             return
-        elsewhere = self._shifted(row, comparison) or self._scaled(row, comparison)
+        elsewhere = self._shifted(row, evidence) or self._scaled(row, evidence)
         if elsewhere is not None:
             self._append(row, elsewhere, report)
             return
-        steps = [comparison.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
-        match, alike = self._search(row, steps, comparison, report)
+        steps = [evidence.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
+        match, alike = self._search(row, steps, evidence, report)
         if match is not None and match.name == MASK_IGNORED:  # so say the probabilities; the scores may show more
-            name, remedy = self._mask_of_scores(match.changes, comparison) or (match.name, match.remedy)
+            name, remedy = self._mask_of_scores(match.changes, evidence) or (match.name, match.remedy)
             match = match._replace(name=name, remedy=remedy)
         if match is not None:
-            self._note(row, self._narrowed(row, match, comparison), alike, comparison, report)
+            self._note(row, self._narrowed(row, match, evidence), alike, evidence, report)
             return
         finding = Finding(row.name, taps=[row.name])
-        self._traces(row, finding, comparison, report)
+        self._traces(row, finding, evidence, report)
         self._append(row, finding, report)
 
     def _append(self, row: TapResult, finding: Finding, report: CaseReport) -> None:
@@ -125,8 +123,8 @@ class Diagnosis:
         if finding.name.startswith(OTHER_WEIGHTS) and len(same.taps) >= MANY_WEIGHTS:
             same.says = "is it the dump of this model?"
 
-    def _note(self, row: TapResult, match: Match, alike: list[str], comparison: Comparison, report: CaseReport) -> None:
-        comparison.adopt(match.changes)
+    def _note(self, row: TapResult, match: Match, alike: list[str], evidence: Evidence, report: CaseReport) -> None:
+        evidence.adopt(match.changes)
         same = next((finding for finding in report.findings if finding.name == match.name), None)
         if same is not None:
             same.taps.append(row.name)
@@ -145,7 +143,7 @@ class Diagnosis:
     # ---- switches ----
 
     def _search(
-        self, row: TapResult, steps: list[Step], comparison: Comparison, report: CaseReport
+        self, row: TapResult, steps: list[Step], evidence: Evidence, report: CaseReport
     ) -> tuple[Match | None, list[str]]:
         """The mistake that explains a tap, and others that do so as well."""
         known = [finding.name for finding in report.findings]
@@ -156,42 +154,42 @@ class Diagnosis:
             matches = []
             for divergence in ways:
                 changes = _changed(divergence, scope)
-                if row.is_gradient and divergence in self.forward and changes.keys() & comparison.given.keys():
+                if row.is_gradient and divergence in self.forward and changes.keys() & evidence.given.keys():
                     continue  # the forward pass was looked at before
                 if changes:
-                    tried.append(self._try(row, divergence, changes, comparison))
-                    if tried[-1].times <= comparison.threshold:
+                    tried.append(self._try(row, divergence, changes, evidence))
+                    if tried[-1].times <= evidence.threshold:
                         matches.append(tried[-1])
                         if divergence.name in known:
                             return tried[-1], []
             if matches:
                 return _best(matches)
         if self.pairs and tried:
-            matches = list(self._pairs(row, tried, comparison))
+            matches = list(self._pairs(row, tried, evidence))
             if matches:
                 return _best(matches)
         return None, []
 
-    def _try(self, row: TapResult, divergence: Divergence, changes: Changes, comparison: Comparison) -> Match:
-        far = min(MOST_OFF * EPSILONS[comparison.precision], 0.5)  # farther is lost in a noise of its own
+    def _try(self, row: TapResult, divergence: Divergence, changes: Changes, evidence: Evidence) -> Match:
+        far = min(MOST_OFF * EPSILONS[evidence.precision], 0.5)  # farther is lost in a noise of its own
         try:
-            measured = comparison.alone(row.name, {**comparison.changes, **changes}, np.inf if self.pairs else far)
+            measured = evidence.alone(row.name, {**evidence.changes, **changes}, np.inf if self.pairs else far)
         except ValueError:  # a change that does not fit the shapes of the port's own tensors
             return Match(divergence.name, divergence.remedy, changes, np.inf)
         times = measured.times if measured.ratio <= far else max(measured.times, MOST_OFF)
         return Match(divergence.name, divergence.remedy, changes, times)
 
-    def _narrowed(self, row: TapResult, match: Match, comparison: Comparison) -> Match:
+    def _narrowed(self, row: TapResult, match: Match, evidence: Evidence) -> Match:
         """The same mistake without the steps that do not matter for this tap."""
         enough = max(SAME * match.times, 1.0)
         for tap in list(match.changes):
             fewer = {name: step for name, step in match.changes.items() if name != tap}
             if fewer:
-                tried = self._try(row, Divergence(match.name, match.remedy, lambda step: step), fewer, comparison)
+                tried = self._try(row, Divergence(match.name, match.remedy, lambda step: step), fewer, evidence)
                 match = tried if tried.times <= enough else match
         return match
 
-    def _pairs(self, row: TapResult, tried: list[Match], comparison: Comparison) -> Iterator[Match]:
+    def _pairs(self, row: TapResult, tried: list[Match], evidence: Evidence) -> Iterator[Match]:
         """Two of the mistakes that come nearest alone, made at once."""
         nearest = sorted(tried, key=lambda match: match.times)[:MOST_PAIRED]
         by_name = {divergence.name: divergence for divergence in self.forward + self.backward}
@@ -201,47 +199,47 @@ class Diagnosis:
             base = [first.changes.get(s.tap, s) for s in self.reference.steps if s.tap in second.changes]
             changes = {**first.changes, **_changed(by_name[second.name], base)}
             both = Divergence(f"{first.name}] and [{second.name}", f"{first.remedy}; and {second.remedy}", lambda s: s)
-            match = self._try(row, both, changes, comparison)
-            if match.times <= comparison.threshold:
+            match = self._try(row, both, changes, evidence)
+            if match.times <= evidence.threshold:
                 yield match
 
     # ---- the right numbers under the wrong name ----
 
-    def _shifted(self, row: TapResult, comparison: Comparison) -> Finding | None:
+    def _shifted(self, row: TapResult, evidence: Evidence) -> Finding | None:
         """A hidden state that is the one of the next layer or the last one, and is not alone in that."""
         states = ["embeddings", *self.reference.layer_outputs]
-        there = [state for state in states if state in comparison.given]
+        there = [state for state in states if state in evidence.given]
         if row.name not in there or self._is_straight:
             return None
         neighbours = list(pairwise(states))
         for how, others in (("low", dict(neighbours)), ("high", {behind: before for before, behind in neighbours})):
-            shifted = [state for state in there if state in others and comparison.holds(state, others[state])]
+            shifted = [state for state in there if state in others and evidence.holds(state, others[state])]
             if row.name in shifted and len(shifted) > 1:
                 remedy = "hidden_states.0 is the output of the embeddings, hidden_states.i that of layer i-1"
                 return Finding(row.name, f"hidden states numbered one too {how}", remedy, taps=[row.name])
         self._is_straight = True
         return None
 
-    def _exchanged(self, row: TapResult, comparison: Comparison) -> tuple[str, str] | None:
+    def _exchanged(self, row: TapResult, evidence: Evidence) -> tuple[str, str] | None:
         """A tensor that is what another step of the same part should compute."""
         unit = next((step.unit for step in self.reference.steps if step.tap == row.name), None)
         others = (step for step in self.reference.steps if step.unit == unit and step.operation != "identity")
         for step in others:
-            if step.tap != row.name and comparison.holds(row.name, step.tap):
+            if step.tap != row.name and evidence.holds(row.name, step.tap):
                 name = f"{row.name} has the numbers of {step.tap}"
                 return name, "give each layer its own weights, and each tensor in the dump its own name"
         return None
 
-    def _scaled(self, row: TapResult, comparison: Comparison) -> Finding | None:
+    def _scaled(self, row: TapResult, evidence: Evidence) -> Finding | None:
         """All gradients are right but for one factor; from now on they come of a loss with that factor."""
-        if not row.is_gradient or self._is_looked_for_factor or comparison.case.max_grad_norm is not None:
+        if not row.is_gradient or self._is_looked_for_factor or evidence.case.max_grad_norm is not None:
             return None
         self._is_looked_for_factor = True
-        factor = comparison.factor_of_gradients()
+        factor = evidence.factor_of_gradients()
         if factor is None:
             return None
-        comparison.given[f"{GRADIENT}loss"] = np.float64(factor)
-        comparison.adopt({})
+        evidence.given[f"{GRADIENT}loss"] = np.float64(factor)
+        evidence.adopt({})
         remedy = (
             "multiply the loss by 1, add up one batch, and put max_grad_norm into the dump if gradients were clipped"
         )
@@ -249,59 +247,59 @@ class Diagnosis:
 
     # ---- traces of chance ----
 
-    def _traces(self, row: TapResult, finding: Finding, comparison: Comparison, report: CaseReport) -> None:
+    def _traces(self, row: TapResult, finding: Finding, evidence: Evidence, report: CaseReport) -> None:
         """Recognize what cannot be computed again, or say what is nearest."""
-        actual = comparison.given[row.name]
-        expected = comparison.expected(row.name, comparison.changes)
+        actual = evidence.given[row.name]
+        expected = evidence.expected(row.name, evidence.changes)
         if not row.is_gradient:
-            finding.name, finding.remedy = self._exchanged(row, comparison) or ("", "")
+            finding.name, finding.remedy = self._exchanged(row, evidence) or ("", "")
             if finding.name:
                 return
         for recognize in (self._transposed, self._clipped_otherwise, self._dropout, self._masked_otherwise):
-            found = recognize(row, actual, expected, comparison)
+            found = recognize(row, actual, expected, evidence)
             if found:
                 finding.name, finding.remedy = found
                 return
-        finding.says = self._factor(row, actual, expected, comparison) or strange(actual, expected)
+        finding.says = self._factor(row, actual, expected, evidence) or strange(actual, expected)
         if not finding.says:
             finding.name, finding.remedy = self._other_weights(row, actual, expected, report) or ("", "")
         if not finding.says and not finding.name:
             finding.says = unrelated(actual, expected)
 
-    def _factor(self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison) -> str:
+    def _factor(self, row: TapResult, actual: np.ndarray, expected: np.ndarray, evidence: Evidence) -> str:
         """Say it, if a tensor is the right one times a number."""
         square = float(np.sum(np.square(expected)))
         factor = float(np.sum(actual * expected)) / square if square else 0.0
         if not factor or expected.size < FEW_NUMBERS:
             return ""
-        if comparison.alone(row.name, comparison.changes, actual=actual / factor).times > comparison.threshold:
+        if evidence.alone(row.name, evidence.changes, actual=actual / factor).times > evidence.threshold:
             return ""
         return f"it is the reference's times {factor:.4g}"
 
     def _transposed(
-        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, evidence: Evidence
     ) -> tuple[str, str] | None:
         if actual.ndim != 2 or actual.shape[0] != actual.shape[1]:
             return None
-        if comparison.alone(row.name, comparison.changes, actual=actual.T).times <= comparison.threshold:
+        if evidence.alone(row.name, evidence.changes, actual=actual.T).times <= evidence.threshold:
             return "the tensor transposed in the dump", "weights and their gradients are (out, in)"
         return None
 
     def _clipped_otherwise(
-        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, evidence: Evidence
     ) -> tuple[str, str] | None:
         """Gradients of parameters clipped one by one, or not at all."""
-        if comparison.case.max_grad_norm is None or not comparison.is_parameter_gradient(row.name):
+        if evidence.case.max_grad_norm is None or not evidence.is_parameter_gradient(row.name):
             return None
-        so_far = comparison.clipping
-        for comparison.clipping, name in CLIPPINGS.items():
-            if comparison.alone(row.name, comparison.changes).times <= comparison.threshold:
+        so_far = evidence.clipping
+        for evidence.clipping, name in CLIPPINGS.items():
+            if evidence.alone(row.name, evidence.changes).times <= evidence.threshold:
                 return name, "clip by the norm of all gradients together: one factor for all of them"
-        comparison.clipping = so_far
+        evidence.clipping = so_far
         return None
 
     def _dropout(
-        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, evidence: Evidence
     ) -> tuple[str, str] | None:
         """Zeros, and all else larger by one factor."""
         alive = np.abs(expected) > 1e-3 * np.abs(expected).max(initial=0)
@@ -331,24 +329,24 @@ class Diagnosis:
             )
         return f"dropout left on, with p = {p:.3g}", "switch dropout off: evaluation mode"
 
-    def _mask_of_scores(self, changes: Changes, comparison: Comparison) -> tuple[str, str] | None:
+    def _mask_of_scores(self, changes: Changes, evidence: Evidence) -> tuple[str, str] | None:
         """Another name and remedy for a mask that is ignored, if the scores of the port show what it does."""
         for tap in changes:
             scores = tap.removesuffix("probs") + "scores"
-            if scores in comparison.given:
-                expected = comparison.expected(scores, comparison.changes)
-                shown = wrong_mask(comparison.given[scores], expected, comparison.real)
+            if scores in evidence.given:
+                expected = evidence.expected(scores, evidence.changes)
+                shown = wrong_mask(evidence.given[scores], expected, evidence.real)
                 if shown:
                     return shown, ADD_MASK
         return None
 
     def _masked_otherwise(
-        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, comparison: Comparison
+        self, row: TapResult, actual: np.ndarray, expected: np.ndarray, evidence: Evidence
     ) -> tuple[str, str] | None:
         """Scores that a wrong mask has moved: at other places, or not far enough."""
         if row.is_gradient or not row.name.endswith("attention.self.scores"):
             return None
-        shown = wrong_mask(actual, expected, comparison.real)
+        shown = wrong_mask(actual, expected, evidence.real)
         return (shown, ADD_MASK) if shown else None
 
     def _other_weights(
