@@ -91,7 +91,8 @@ def test_edits_of_the_same_text_are_no_pair():
 
 
 def tanh_gelu(x):
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))), x  # the root is a float64
+    root = np.full_like(x, np.sqrt(2 / np.pi), dtype=np.float64)  # a scalar would do so from NumPy 2 on only
+    return 0.5 * x * (1 + np.tanh(root * (x + 0.044715 * x**3))), x
 
 
 def test_a_mistake_and_another_dtype():
