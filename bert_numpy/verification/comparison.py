@@ -25,7 +25,7 @@ from .arrays import rms
 from .diagnosis import Diagnosis
 from .dumps import Dump, cases_of, read_dump
 from .evaluation import GRADIENT, Run, complete_inputs
-from .evidence import Evidence
+from .evidence import POSITIONS, Evidence
 from .lacking import between, gaps, unseen
 from .names import Names
 from .noise import Values
@@ -127,8 +127,9 @@ class Judge:
     def report(self, diagnosis: Diagnosis | None, progress: Progress) -> CaseReport:
         """Judge every tensor of the case, in the order of the computation."""
         evidence = self.evidence
-        result = CaseReport(self.case.name, problems=list(self.case.problems), notes=list(self.case.notes))
         order = [name for name in self.nodes() if name in self.case.tensors]
+        out_of_reach = list(self._out_of_reach(order))
+        result = CaseReport(self.case.name, problems=[*self.case.problems, *out_of_reach], notes=list(self.case.notes))
         padding = self.reference.model.config.pad_token_id
         if "attention_mask" not in self.case.inputs and (evidence.inputs["input_ids"] == padding).any():
             result.notes.append(
@@ -152,13 +153,32 @@ class Judge:
         self._look_at_drift(result)
         result.agreements = list(self._agreements(runs.truth))
         result.notes += gaps(order, [step.tap for step in self.reference.steps])
-        if not result.taps:
+        if not result.taps and not out_of_reach:
             result.problems.append(
                 "no tap: the dump holds inputs, and names that mean nothing here; see --map"
                 if self.case.unknown
                 else "no tap: the dump holds inputs only; write outputs of layers beside them"
             )
         return result
+
+    def _out_of_reach(self, order: list[str]) -> Iterable[str]:
+        """Take out what cannot be computed without the labels that the dump lacks, and say what it needs."""
+        truth, labels = self.evidence.whole.truth, self.reference.labels
+        missing = " and ".join(name for name in labels if name not in self.case.inputs)
+        for loss in [name for name in order if name.startswith("loss") and not truth.has(name)]:
+            order.remove(loss)
+            yield f"{loss}: it cannot be computed without {missing}; write the labels of the run into the dump"
+        gradients = [name for name in order if name.startswith(GRADIENT)]
+        if gradients and not truth.has("loss") and not self.evidence.upstream:
+            order[:] = [name for name in order if name not in gradients]
+            more = f" and {len(gradients) - 1} more" if len(gradients) > 1 else ""
+            yield (
+                f"{gradients[0]}{more}: no gradient can be computed without "
+                + (f"{missing}, or " if missing else "")
+                + "the gradient of an output; write that into the dump"
+            )
+        elif missing and truth.has("loss") and (gradients or "loss" in order):
+            self.case.notes.append(f"no {missing}: the loss is taken to be that of the other labels alone")
 
     def nodes(self) -> Iterable[str]:
         """Everything that can be compared: taps forward, then gradients backward."""
@@ -179,6 +199,9 @@ class Judge:
         row = TapResult(name, self.case.written[name], np.shape(array))
         if truth is None:
             truth = np.zeros_like(array)
+        rows, *sizes = np.shape(truth) or (0,)
+        if name == GRADIENT + POSITIONS and rows == 1 and np.shape(array) == (len(evidence.real), *sizes):
+            array = array.sum(axis=0, keepdims=True)  # of one row of positions that was expanded over the batch
         fitted, complaint = fit_shape(array, np.shape(truth), self.reference.heads, truth)
         if fitted is None:
             row.verdict, row.says = SHAPE, complaint

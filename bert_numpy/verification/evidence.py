@@ -40,6 +40,8 @@ VANISHING = 1e-9
 GLOBAL, PER_TENSOR, NOT_CLIPPED = "global", "per tensor", "none"
 """How the gradients of parameters may have been clipped, where the dump says that they were."""
 
+POSITIONS = "embeddings.position_embeddings"
+
 FEW_GRADIENTS = 3
 """Of fewer gradients a factor in common says nothing of the others."""
 
@@ -72,6 +74,9 @@ class Evidence:
         self.precision = precision
         self.threshold = threshold
         self.inputs = complete_inputs(case.inputs)
+        if self._looks_up_positions_for_each_sequence():
+            shape = self.inputs["input_ids"].shape
+            self.inputs["position_ids"] = np.broadcast_to(self.inputs["position_ids"], shape)
         self.real = self.inputs["attention_mask"] != 0
         self.given: dict[str, np.ndarray] = {}
         self.broken: dict[str, np.ndarray] = {}
@@ -83,6 +88,12 @@ class Evidence:
         self._alone: Runs | None = None
         self._norm: float | None = None
         self._of_gradients: float | None = None
+
+    def _looks_up_positions_for_each_sequence(self) -> bool:
+        """Whether the port has one row of positions for each sequence, where the reference has one for all."""
+        shape = (*self.inputs["input_ids"].shape, self.reference.model.config.hidden_size)
+        rows = (self.case.tensors[name] for name in (POSITIONS, GRADIENT + POSITIONS) if name in self.case.tensors)
+        return np.size(next(rows, ())) == math.prod(shape)
 
     def _where_backward_begins(self) -> dict[str, np.ndarray]:
         """Without a loss: the gradients of the outputs in the dump."""
@@ -126,8 +137,8 @@ class Evidence:
         truth = self.clipped(name, runs.truth)
         few = np.size(truth) < FEW_NUMBERS
         samples = runs.rough if few else runs.rough[:1]
-        if runs.fused is not None and name.startswith(GRADIENT):
-            samples = [*samples, runs.fused]
+        if name.startswith(GRADIENT):
+            samples = [*samples, runs.again]
         rough = [self.clipped(name, run) for run in samples]
         if truth is None:  # nothing depends on it: its gradient is 0
             truth = np.zeros_like(self.given[name]) if name in self.given else None
@@ -144,7 +155,8 @@ class Evidence:
 
     def expected(self, name: str, changes: Mapping[str, Step]) -> Any:
         """What the step computes from the port's tensors, with some steps changed."""
-        return self.clipped(name, self._runs_alone(changes).truth)
+        value = self.clipped(name, self._runs_alone(changes).truth)
+        return np.zeros_like(self.given[name]) if value is None else value
 
     def alone(
         self, name: str, changes: Mapping[str, Step], limit: float = math.inf, actual: np.ndarray | None = None
@@ -177,6 +189,8 @@ class Evidence:
 
     def holds(self, name: str, other: str) -> bool:
         """Whether a tensor of the port is what another one should be, from the inputs on or by itself."""
+        if not self.whole.truth.has(other):
+            return False
         actual = self.given[name]
         for runs in (self.whole, self._runs_alone(self.changes)):
             values = self.values(other, runs)

@@ -4,9 +4,10 @@ The same steps run in float64, and again with rounding as the port has it.  One 
 Where a tensor has few numbers, a sample may be near 0 by chance; so some more runs are made, in which parameters,
 inputs and results are up to one rounding away.
 
-Gradients have one more source of noise.  Attention in one fused kernel (torch's scaled_dot_product_attention) keeps no
-probabilities; backward computes them again, from scores that are rounded otherwise than those of forward.  A dump
-without scores and probabilities may come from there.
+Gradients have two more sources of noise.  Attention in one fused kernel (torch's scaled_dot_product_attention) keeps
+no probabilities; backward computes them again, from scores that are rounded otherwise than those of forward.  A dump
+without scores and probabilities may come from there.  And where a model is certain of a label, the gradient p - 1 of
+its logit is no more than the rounding of p, which comes out otherwise for each way to compute a softmax.
 
 Here: the runs and the units.  Not here: what is measured (`comparison.py`), the roundings (`precision.py`).
 """
@@ -40,11 +41,14 @@ class Measured(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """The same steps in float64, in the precision of the port, some more times with rounding errors, and fused."""
+    """The same steps in float64, in the precision of the port, and some more times with rounding errors.
+
+    `again` has what the backward of other programs may compute anew; it is for gradients.
+    """
 
     truth: Run
     rough: list[Run]
-    fused: Run | None = None
+    again: Run
 
 
 class Values(NamedTuple):
@@ -65,7 +69,7 @@ def make_runs(
 ) -> Runs:
     """Runs of one batch; nothing is computed before it is asked for.
 
-    `shown` are the taps that the port has as tensors: what is shown was not fused.
+    `shown` are the taps that the port has as tensors: attention that is shown was not fused.
     """
     rounding, dtype = ROUNDINGS.get(precision), np.float64 if precision == "float64" else np.float32
     truth = Run(graph, reference.float64, inputs, given)
@@ -73,18 +77,17 @@ def make_runs(
     for seed in range(MORE_NOISE):
         jitter = _Jitter(np.random.default_rng(seed), EPSILONS[precision])
         rough.append(Run(graph, reference.parameters, inputs, given, dtype, rounding, jitter))
-    fused = [step.set(recomputed=EPSILONS["float32"]) for step in graph.steps.values() if _may_be_fused(step, shown)]
-    if not fused:
-        return Runs(truth, rough)
-    changed = Graph({**graph.steps, **{step.tap: step for step in fused}}.values())
-    return Runs(truth, rough, Run(changed, reference.parameters, inputs, given, np.float32, rounding))
+    epsilon = EPSILONS["float32"]
+    again = (step.set(recomputed=epsilon) if _is_unsteady(step, shown) else step for step in graph.steps.values())
+    return Runs(truth, rough, Run(Graph(again), reference.parameters, inputs, given, np.float32, rounding))
 
 
-def _may_be_fused(step: Step, shown: Container[str]) -> bool:
-    attention = step.tap.removesuffix("probs")
-    return step.operation == "probs" and not any(
-        f"{attention}{name}" in shown for name in ("scores", "probs", "dropout")
-    )
+def _is_unsteady(step: Step, shown: Container[str]) -> bool:
+    """Whether the backward of a step depends on how its probabilities are computed."""
+    if step.operation == "probs":
+        attention = step.tap.removesuffix("probs")
+        return not any(f"{attention}{name}" in shown for name in ("scores", "probs", "dropout"))
+    return step.operation in ("cross_entropy", "span")
 
 
 def factor(rough: np.ndarray, precision: str) -> float:

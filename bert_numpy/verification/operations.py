@@ -388,7 +388,7 @@ def _cross_entropy_forward(inputs: Arrays, parameters: Arrays, settings: Setting
     over all, "zero" for those without, times the fraction of the labelled; "summed" has no divisor.
     `softmax_before`: the softmax of the logits is taken for the logits.  `gradient_summed`: backward has no divisor.
     `rounding`: of the probabilities, before 1 is subtracted from that of the label; of one that is near 1, this leaves
-    little.
+    little.  `recomputed`: one rounding, by which each probability is too large.
     """
     logits, labels = inputs[:2]
     how = settings.get("unlabelled", "left out")
@@ -412,8 +412,18 @@ def _cross_entropy_forward(inputs: Arrays, parameters: Arrays, settings: Setting
         log_probs, *rest = cache
         with np.errstate(divide="ignore"):  # a probability that is rounded to 0
             cache = np.log(settings["rounding"](np.exp(log_probs))), *rest
+    cache = _too_large(cache, settings)
     of_gradient = factor * float(live.sum()) if settings.get("gradient_summed") else factor
     return loss * loss.dtype.type(factor), (cache, of_gradient, len(inputs), softmax_cache)
+
+
+def _too_large(cache: Any, settings: Settings) -> Any:
+    """The cache of cross-entropy with every probability p (1 + ε), ε = `recomputed`: log p + ε.
+
+    Where p is near 1, the gradient p - 1 is of the size of p's rounding, and each program has its own.
+    """
+    log_probs, *rest = cache
+    return (log_probs + settings.get("recomputed", 0.0), *rest)
 
 
 def _cross_entropy_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
@@ -449,7 +459,7 @@ def _span_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tup
     logits, positions = inputs
     S = logits.shape[1]
     loss, cache = F.cross_entropy_forward(logits, np.clip(positions.reshape(-1), 0, S), ignore_index=S)
-    return loss / loss.dtype.type(2), cache
+    return loss / loss.dtype.type(2), _too_large(cache, settings)
 
 
 def _span_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:

@@ -42,6 +42,11 @@ def round_to_bfloat16(x: np.ndarray) -> np.ndarray:
     return widen(narrow(x)).astype(np.asarray(x).dtype)
 
 
+def _round_to_float32(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # the mask of a float64 port may be the lowest number there is
+        return x.astype(np.float32)
+
+
 ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "float16": round_to_float16,
     "bfloat16": round_to_bfloat16,
@@ -70,7 +75,7 @@ def precision_of(arrays: Iterable[np.ndarray]) -> str:
     for name in ("bfloat16", "float16"):
         if arrays and all(_survives(array, ROUNDINGS[name]) for array in arrays):
             return name
-    fits = all(array.dtype != np.float64 or _survives(array, lambda x: x.astype(np.float32)) for array in arrays)
+    fits = all(array.dtype != np.float64 or _survives(array, _round_to_float32) for array in arrays)
     return "float32" if fits else "float64"
 
 

@@ -356,3 +356,19 @@ def test_probabilities_of_padding_are_zero_and_rows_sum_to_one(rng):
     np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-12)
     multiplied, _ = forward(probs(mask="multiplied after"), drawn(probs().inputs, rng), ())
     assert multiplied[1].sum(axis=-1).max() < 1
+
+
+def test_probabilities_of_a_loss_that_are_a_little_too_large(rng):
+    """Each p is p (1 + ε), in backward alone; of a certain label, that is most of what p - 1 is."""
+    (logits,) = drawn([(B, S, C)], rng)
+    spans = Case("span", (), ())
+    for case, inputs, share in (
+        (loss(), (logits, LABELS, WORDS), 1 / (LABELS != -100).sum()),
+        (spans, (logits[..., 0], np.array([1, 7, 4])), 1 / (2 * 2)),  # 7 is beyond the text; half of the sum of two
+    ):
+        right, found = (forward(case._replace(settings=s), inputs, ()) for s in ({}, {"recomputed": 1e-3}))
+        assert found[0] == right[0]
+        before, after = (backward(case, np.float64(1), cache)[0] for _, cache in (right, found))
+        live = before.any(axis=-1, keepdims=True)
+        probs = np.exp(inputs[0]) / np.exp(inputs[0]).sum(axis=-1, keepdims=True)
+        np.testing.assert_allclose(after - before, live * probs * np.expm1(1e-3) * share, rtol=1e-9, atol=1e-18)
