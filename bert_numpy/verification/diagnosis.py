@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backward_divergences import backward_divergences
-from .divergences import MASK_IGNORED, Divergence, forward_divergences
+from .divergences import LOSS_WITHOUT, MASK_IGNORED, Divergence, forward_divergences
 from .evaluation import GRADIENT
 from .evidence import NOT_CLIPPED, PER_TENSOR, Evidence
 from .precision import EPSILONS
@@ -33,6 +33,8 @@ from .traces import FEW_NUMBERS, UNRELATED, constant, correlation, strange, unre
 Changes = dict[str, Step]
 
 CLIPPINGS = {PER_TENSOR: "gradients clipped one tensor at a time", NOT_CLIPPED: "gradients not clipped"}
+
+NO_GRADIENT, ALL_ZERO = "gradient that is 0 everywhere", "add up what comes back from every step that reads it"
 
 ADD_MASK = "add a very negative number, such as -10000, to the scores of padding keys"
 
@@ -93,8 +95,10 @@ class Diagnosis:
             if not last.says.endswith(no_more):
                 last.says = f"{last.says}; {no_more}".removeprefix("; ")
             return
-        always = constant(evidence.given[row.name], evidence.expected(row.name, evidence.changes))
-        if always:
+        no_gradient = row.is_gradient and not evidence.given[row.name].any()
+        expected = evidence.expected(row.name, evidence.changes)
+        always = constant(*evidence.counted(row.name, expected))
+        if always and not no_gradient:
             report.findings.append(Finding(row.name, taps=[row.name], says=always))
             return
         elsewhere = self._shifted(row, evidence) or self._scaled(row, evidence)
@@ -103,9 +107,12 @@ class Diagnosis:
             return
         steps = [evidence.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
         match, alike = self._search(row, steps, evidence, report)
+        if match is None and no_gradient:
+            self._append(row, Finding(row.name, NO_GRADIENT, ALL_ZERO, taps=[row.name]), report)
+            return
         if match is not None and match.name == MASK_IGNORED:  # so say the probabilities; the scores may show more
             name, remedy = self._mask_of_scores(match.changes, evidence) or (match.name, match.remedy)
-            match = match._replace(name=name, remedy=remedy)
+            match, alike = match._replace(name=name, remedy=remedy), [other for other in alike if other != name]
         if match is not None:
             self._note(row, self._narrowed(row, match, evidence), alike, evidence, report)
             return
@@ -148,6 +155,8 @@ class Diagnosis:
         """The mistake that explains a tap, and others that do so as well."""
         known = [finding.name for finding in report.findings]
         ways = self.backward + self.forward if row.is_gradient else self.forward
+        if row.is_gradient and not evidence.given[row.name].any():  # nearly every mistake has a gradient that is not 0
+            ways = self.backward + [divergence for divergence in ways if divergence.name.startswith(LOSS_WITHOUT)]
         ways = sorted(ways, key=lambda divergence: divergence.name not in known)  # what was found before comes first
         tried: list[Match] = []
         for scope in _scopes(steps):
@@ -241,7 +250,10 @@ class Diagnosis:
         evidence.given[f"{GRADIENT}loss"] = np.float64(factor)
         evidence.adopt({})
         remedy = (
-            "multiply the loss by 1, add up one batch, and put max_grad_norm into the dump if gradients were clipped"
+            "backward begins with 1, the gradient of the loss, and not with -1"
+            if round(factor, 3) == -1
+            else "backward begins with 1, and the gradients with 0 before each batch; put max_grad_norm into the dump "
+            "if they were clipped"
         )
         return Finding(row.name, f"all gradients times {factor:.4g}", remedy, taps=[row.name])
 
@@ -249,8 +261,7 @@ class Diagnosis:
 
     def _traces(self, row: TapResult, finding: Finding, evidence: Evidence, report: CaseReport) -> None:
         """Recognize what cannot be computed again, or say what is nearest."""
-        actual = evidence.given[row.name]
-        expected = evidence.expected(row.name, evidence.changes)
+        actual, expected = evidence.counted(row.name, evidence.expected(row.name, evidence.changes))
         if not row.is_gradient:
             finding.name, finding.remedy = self._exchanged(row, evidence) or ("", "")
             if finding.name:
@@ -272,7 +283,8 @@ class Diagnosis:
         factor = float(np.sum(actual * expected)) / square if square else 0.0
         if not factor or expected.size < FEW_NUMBERS:
             return ""
-        if evidence.alone(row.name, evidence.changes, actual=actual / factor).times > evidence.threshold:
+        scaled = evidence.given[row.name] / factor
+        if evidence.alone(row.name, evidence.changes, actual=scaled).times > evidence.threshold:
             return ""
         return f"it is the reference's times {factor:.4g}"
 
@@ -346,8 +358,10 @@ class Diagnosis:
         """Scores that a wrong mask has moved: at other places, or not far enough."""
         if row.is_gradient or not row.name.endswith("attention.self.scores"):
             return None
-        shown = wrong_mask(actual, expected, evidence.real)
-        return (shown, ADD_MASK) if shown else None
+        expected = evidence.expected(row.name, evidence.changes)
+        shown = wrong_mask(evidence.given[row.name], expected, evidence.real)
+        remedies = {divergence.name: divergence.remedy for divergence in self.forward}
+        return (shown, remedies.get(shown, ADD_MASK)) if shown else None
 
     def _other_weights(
         self, row: TapResult, actual: np.ndarray, expected: np.ndarray, report: CaseReport

@@ -23,7 +23,9 @@ from .steps import Step, last_tap
 
 Change = Callable[[Step], Step | None]
 
-MASK_IGNORED = "mask ignored"
+MASK_IGNORED, MASK_ON_QUERIES = "mask ignored", "mask on the queries"
+CAUSAL = "causal mask: later tokens are hidden"
+LOSS_WITHOUT = "loss without that of"
 
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
 
@@ -153,8 +155,11 @@ def _attention(config: BertConfig) -> Iterator[Divergence]:
         yield Divergence(
             f"mask of {value:g} added after softmax", "add the mask to the scores, before softmax", _mask_after(value)
         )
+    yield Divergence(MASK_ON_QUERIES, "hide keys: the mask has the shape (B, 1, 1, S)", _mask("queries"))
+    for places, what in ((1, "long: it lets one token of padding be seen"), (-1, "short: it hides the last token")):
+        yield Divergence(f"mask one token too {what}", "attention_mask is 1 at the tokens", on("probs", longer=places))
     yield Divergence(
-        "causal mask: later tokens are hidden",
+        CAUSAL,
         "BERT looks to both sides: hide padding, and nothing else",
         on("probs", causal=True),
     )
@@ -428,6 +433,21 @@ def _layers(config: BertConfig) -> Iterator[Divergence]:
         )
 
 
+    if L > 1:
+        yield Divergence(
+            "head fed with the last hidden state but one",
+            f"heads and pooler read the output of layer {L - 1}, the last one",
+            lambda step: _early(step, last_tap(config), f"encoder.layer.{L - 2}.output"),
+        )
+
+
+def _early(step: Step, last: str, before: str) -> Step | None:
+    """A step outside of the encoder that reads the hidden state before the last."""
+    if last not in step.inputs or step.unit.startswith("encoder"):
+        return None
+    return step._replace(inputs=tuple(before if name == last else name for name in step.inputs))
+
+
 def _copy_of(source: str, step: Step) -> Step:
     return Step(step.tap, "identity", (source,))
 
@@ -446,6 +466,13 @@ def _losses() -> Iterator[Divergence]:
     def labelled(**settings: object) -> Change:
         return lambda step: step.set(**settings) if words(step) else None
 
+    for tap, of in (
+        ("mlm", "the masked words"),
+        ("nsp", "the next sentence"),
+        ("start", "the starts"),
+        ("end", "the ends"),
+    ):
+        yield Divergence(f"{LOSS_WITHOUT} {of}", "the loss is the sum of both", at("loss", _without(f"loss.{tap}")))
     only = "only positions with a label count: ignore_index=-100, and the mean over these"
     yield Divergence(
         "softmax before the loss",

@@ -144,8 +144,12 @@ class Run:
         return self._gradient(name.removeprefix(GRADIENT)) if is_gradient else self._tap(name)
 
     def has(self, name: str) -> bool:
+        """Whether it is given or can be computed."""
+        return name in self._given or self.can_compute(name)
+
+    def can_compute(self, name: str) -> bool:
         """Whether the inputs suffice for it: a loss needs its labels."""
-        if name.startswith("loss") and name in self.steps and name not in self._given:
+        if name.startswith("loss") and name in self.steps:
             step = self.steps[name]
             return (any if step.operation == "add" else all)(self.has(source) for source in step.inputs)
         return name in self.steps or name in self._inputs

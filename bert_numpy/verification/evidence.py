@@ -167,6 +167,8 @@ class Evidence:
         """
         actual = self.given[name] if actual is None else actual
         runs = self._runs_alone(changes)
+        if not (name.startswith(GRADIENT) or runs.truth.can_compute(name)):  # a loss that was changed to one without labels
+            return BEYOND
         truth = self.clipped(name, runs.truth) if limit < math.inf else None
         if truth is not None and self._is_beyond(limit, name, truth):
             return BEYOND
@@ -240,6 +242,15 @@ class Evidence:
             cosine_distance(counted(actual), truth),
             worst,
         )
+
+    def counted(self, name: str, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the port has and what is expected, without that which does not count: in rows, if whole rows do."""
+        actual, places = self.given[name], self.places(name, np.shape(expected))
+        if places.all():
+            return actual, expected
+        if (places.any(axis=-1) == places.all(axis=-1)).all():
+            places = places.any(axis=-1)
+        return actual[places], expected[places]
 
     def places(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Which entries count."""

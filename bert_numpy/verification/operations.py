@@ -312,13 +312,16 @@ def _scores_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
 def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
     """softmax(scores + mask).  `mask`: "none", "added after" or "multiplied after" softmax; `axis`: of softmax.
 
+    `mask` "queries": it hides rows.  `longer`: by how many places the mask is moved; 1 lets a token more be seen.
     `causal`: the keys behind a query are hidden too.  `recomputed`: one rounding, by which each score may be off.
     """
     scores, attention_mask = inputs
     how = settings.get("mask", "before")
-    hidden = (attention_mask == 0)[:, None, None, :]  # (B, 1, 1, S)
+    hidden = (_moved(attention_mask, settings.get("longer", 0)) == 0)[:, None, None, :]  # (B, 1, 1, S)
+    if how == "queries":
+        hidden = hidden.swapaxes(-1, -2)
     lowest = np.finfo(scores.dtype).min
-    if how == "before":
+    if how in ("before", "queries"):
         with np.errstate(over="ignore"):  # scores of a port may have its own mask added
             scores = scores + hidden * lowest
     if settings.get("causal"):
@@ -335,6 +338,15 @@ def _probs_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tu
     elif how == "multiplied after":
         y = y * ~hidden
     return y, (softmax_cache, hidden, how, axis, settings.get("gradient"))
+
+
+def _moved(attention_mask: np.ndarray, places: int) -> np.ndarray:
+    """Each row moved to the right, behind more ones; or to the left, before more zeros."""
+    if places == 0:
+        return attention_mask
+    moved = np.roll(attention_mask, places, axis=1)
+    moved[:, slice(None, places) if places > 0 else slice(places, None)] = places > 0
+    return moved
 
 
 def _recomputed(probs: np.ndarray, scores: np.ndarray, epsilon: float) -> np.ndarray:

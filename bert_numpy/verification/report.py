@@ -151,7 +151,7 @@ class Finding:
         if len(self.taps) > 1:
             text += f"; likewise at {_in_short(self.taps[1:])}"
         if self.alike:
-            text += f" (cannot be told apart here from: {', '.join(self.alike)})"
+            text += f" (cannot be told apart here from: {'; '.join(self.alike)})"
         return text + (f"; {self.says}" if self.says else "")
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .divergences import CAUSAL, MASK_ON_QUERIES
+
 FEW_NUMBERS = 64
 """Of fewer numbers a correlation says nothing."""
 
@@ -38,23 +40,27 @@ def wrong_mask(actual: np.ndarray, expected: np.ndarray, real: np.ndarray) -> st
     keys = np.broadcast_to(real[:, None, None, :], actual.shape)
     rows = np.broadcast_to(real[:, None, :, None], actual.shape)
     moved, scale = actual - expected, NEAR * np.abs(expected).max(initial=0)
-    hidden, seen = moved[rows & ~keys], moved[rows & keys]
-    if not hidden.size:  # the only padding is in rows that are nothing else
-        return ""
+    hidden, seen = moved[rows & ~keys], moved[rows & keys]  # numbers between a token and padding, between tokens
     still = np.abs(seen).max(initial=0) < scale
     if still and np.abs(hidden).max(initial=0) < scale:
-        return "mask on the queries" if np.abs(moved[~rows & keys]).max(initial=0) > scale else ""
+        return MASK_ON_QUERIES if np.abs(moved[~rows & keys]).max(initial=0) > scale else ""
     if still and np.abs(actual[rows & ~keys]).max(initial=0) < scale:
         return "scores multiplied by the mask"
     if still and np.ptp(hidden) < scale and hidden.mean() > LEAST_MASK:
         return f"mask of {hidden.mean():.4g} only"
-    if np.ptp(seen) < scale and np.abs(hidden).max(initial=0) < scale:
+    if still and (hidden < LEAST_MASK).any() and (np.abs(hidden) < scale).any():
+        return "mask of a part of the padding only"
+    both = rows & keys
+    later = both & ~np.tri(*actual.shape[-2:], dtype=bool)
+    if later.any() and (moved[later] < LEAST_MASK).all() and np.abs(moved[both & ~later]).max(initial=0) < scale:
+        return CAUSAL
+    if hidden.size and np.ptp(seen) < scale and np.abs(hidden).max(initial=0) < scale:
         return "mask inverted: it is added to the scores of the tokens, not to those of padding"
     return ""
 
 
 def constant(actual: np.ndarray, expected: np.ndarray) -> str:
-    """Say it, if a tensor is always the same number."""
+    """Say it, if a tensor that should not be is always the same number."""
     if actual.size < FEW_NUMBERS or not np.ptp(expected) or np.ptp(actual):
         return ""
     return f"all its numbers are {actual.flat[0] + 0.0:g}"

@@ -61,7 +61,7 @@ def one_wrong(array):
 STRANGE = {
     "all its numbers are 0": (f"{SELF}.query", lambda array: -0.0 * np.ones_like(array)),
     "it has the right numbers, in another order": (f"{SELF}.query", rolled),
-    "wrong numbers: 1 of 1056; the others are right": (f"{SELF}.query", one_wrong),
+    "wrong numbers: 1 of 704; the others are right": (f"{SELF}.query", one_wrong),
     "its rows are probabilities: softmax was applied to it": ("cls.predictions", lambda x: softmax_forward(x)[0]),
     "its rows are probabilities: log-softmax was applied to it": (
         "cls.predictions",
