@@ -7,23 +7,29 @@ can make a wrong answer right.
 
 Before the first line of a submission runs, limits are set and a guard is installed that Python code cannot take away
 (`sys.addaudithook`): no network, no other processes, no writing outside the folder, no reading of anything but the
-standard library, NumPy, regex and the folder.  The guard ends the process.  It is a fence for students, not a wall
-against experts: grade strangers' submissions in a container.
+standard library, NumPy, regex and the folder.  The guard ends the process.  What it would not be told of is taken away:
+functions of `os`, modules that open files in C.  It is a fence for students, not a wall against experts: grade
+strangers' submissions in a container.
 """
 
 from __future__ import annotations
 
 import builtins
 import json
+import linecache
 import os
 import pickle
 import stat
 import sys
 import sysconfig
+import threading
+import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 GUARDED = 77  # exit code: the guard ended the process
+UNFINISHED = 78  # exit code: the harness itself could not go on
 FORBIDDEN = {  # beginning of an audit event -> what was tried
     "subprocess.": "start a process",
     "os.system": "start a process",
@@ -35,11 +41,18 @@ FORBIDDEN = {  # beginning of an audit event -> what was tried
     "pty.": "start a process",
     "_winapi.": "start a process",
     "os.kill": "send a signal",
+    "signal.pthread_kill": "send a signal",
     "socket.": "use the network",
     "urllib.": "use the network",
     "ctypes.": "call machine code",
     "mmap.": "map memory",
     "winreg.": "use the registry",
+    "sqlite3.": "open a database",
+    "syslog.": "write to the system's log",
+    "resource.": "change its limits",
+    "_wmi.": "ask the system",
+    "os.add_dll_directory": "load machine code",
+    "sys.remote_exec": "run code in another process",
     "os.remove": "remove a file",
     "os.rename": "rename a file",
     "os.rmdir": "remove a folder",
@@ -55,14 +68,25 @@ FORBIDDEN = {  # beginning of an audit event -> what was tried
     "gc.get_": "search the objects of the interpreter",
     "sys._current": "look into other frames",
 }
-UNGUARDED = {  # modules that could start processes or interpreters without the guard seeing it
-    "_posixsubprocess",
-    "_xxsubinterpreters",
-    "_interpreters",
-    "_testcapi",
-    "_testinternalcapi",
-    "_testlimitedcapi",
+OF_OS = """
+    mkfifo mknod chroot unshare setns memfd_create pidfd_open nice setpriority sched_setaffinity sched_setscheduler
+    sched_setparam setuid seteuid setreuid setresuid setgid setegid setregid setresgid setgroups initgroups setsid
+    setpgid setpgrp tcsetpgrp killpg sync openpty posix_openpt login_tty plock
+"""
+TAKEN_AWAY = {  # module -> functions that reach outside the process or its folder, of which the guard is not told
+    **{module: OF_OS.split() for module in ("os", "posix", "nt")},
+    **{module: ["pidfd_send_signal", "pthread_kill"] for module in ("signal", "_signal")},
+    **{module: ["fork_exec", "_fork_exec"] for module in ("_posixsubprocess", "subprocess")},
+    "_imp": ["create_builtin"],  # it would make a new `posix` with all of its functions
 }
+OF_THE_LIBRARY = """
+    _posixsubprocess _xxsubinterpreters _xxinterpchannels _interpreters _interpchannels _interpqueues _remote_debugging
+    _testcapi _testinternalcapi _testlimitedcapi _testexternalinspection _testsinglephase _testmultiphase _xxtestfuzz
+    _posixshmem _multiprocessing _sqlite3 _dbm _gdbm _tkinter _ssl _curses _curses_panel readline syslog ossaudiodev nis
+    spwd _overlapped _msi _wmi winsound _scproxy
+"""
+ABSENT = set(OF_THE_LIBRARY.split())  # modules of the standard library that do so too
+ONE_PROCESS = {"multiprocessing.connection", "multiprocessing.synchronize", "multiprocessing.resource_tracker"}
 ALWAYS = {"numpy", "regex", "bert_numpy"}  # what may be imported beside the standard library
 
 
@@ -76,6 +100,10 @@ class NotHere:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         first = name.partition(".")[0]
+        if name in ONE_PROCESS:
+            raise ModuleNotFoundError(f"{name} is not at hand here: a check starts no other processes", name=name)
+        if first in ABSENT:
+            raise ModuleNotFoundError(f"{first} is not at hand here: it reaches outside the check", name=name)
         known = first in ALWAYS or first in sys.stdlib_module_names or first.startswith("_sysconfigdata")
         if not known:
             raise ModuleNotFoundError(f"{first} is not at hand here; the standard library and numpy are", name=name)
@@ -96,29 +124,54 @@ def main(folder: str) -> None:
     from bert_numpy.nn import blas
 
     blas.can_be_switched()  # asks for a function of BLAS, which the guard would not let pass later
-    _no_processes()
     tools = (calls, np.savez, json.dumps)
     content = pickle.loads(request.partition(b"\n")[2])  # the grader's own bytes
     packages = [os.path.dirname(os.path.abspath(module.__file__ or "")) for module in (np, regex)]
     result_json = open(os.path.join(folder, "result.json"), "wb")  # noqa: SIM115  ended with the process
     result_npz = open(os.path.join(folder, "result.npz"), "wb")  # noqa: SIM115
     report = os.open(os.path.join(folder, "guard.txt"), os.O_WRONLY | os.O_CREAT)
-    finish = os._exit
+    finish, any_error = os._exit, BaseException
+    give_up = _last_words(report)
     _limit(settings["memory"], settings["seconds"], settings["output"])
     builtins.input = sys.breakpointhook = no_question
+    _no_reading_of_sources()
+    _take_away()
     sys.meta_path.insert(0, NotHere())
     sys.addaudithook(_guard(folder, packages, settings["forbidden"], report))
     try:
         answer, arrays = _answer(content, tools[0])
-    except (KeyboardInterrupt, GeneratorExit) as error:  # a traceback would read files that the guard does not allow
-        os.write(1, type(error).__name__.encode() + b"\n")
-        finish(1)
-    tools[1](result_npz, **arrays)
-    result_npz.flush()
-    result_json.write(tools[2](answer).encode())
-    result_json.flush()
-    sys.stdout.flush()
+    except any_error as error:
+        give_up("it broke off", error)
+    try:
+        tools[1](result_npz, **arrays)
+        result_npz.flush()
+        result_json.write(tools[2](answer).encode())
+        result_json.flush()
+        sys.stdout.flush()
+    except any_error as error:
+        give_up("what came of it could not be written down", error)
     finish(0)
+
+
+def _last_words(report: int) -> Callable[[str, BaseException], None]:
+    """The function that says what went wrong and ends the process, in spite of builtins that were replaced."""
+    kind, write, end, code, any_error, error_class = type, os.write, os._exit, UNFINISHED, BaseException, Exception
+    is_a, blamed = isinstance, "; does it replace functions or classes of Python or NumPy?"
+
+    def give_up(what: str, error: BaseException) -> None:
+        try:
+            text = what + ": " + kind(error).__name__
+            message = error.__str__()
+            text += ": " + message[:120] if message else ""
+            text += blamed if is_a(error, error_class) else ""
+        except any_error:
+            text = what + blamed
+        try:
+            write(report, text.encode("utf-8", "backslashreplace")[:300])
+        finally:
+            end(code)
+
+    return give_up
 
 
 def _answer(content: dict[str, Any], calls: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -158,14 +211,50 @@ def _encoded(observation: dict[str, Any], arrays: dict[str, Any]) -> dict[str, A
 # ---- limits and guard ----
 
 
-def _no_processes() -> None:
-    """Take away the one function that starts processes without an audit event."""
-    import subprocess  # so that modules that import it later find it loaded
+def _take_away() -> None:
+    """Put errors in the place of the functions of which the guard is not told, here and wherever they are kept."""
+    import subprocess  # noqa: F401  so that modules that import it later find it without its one function
 
-    for name in ("_posixsubprocess", "subprocess"):
-        for function in ("fork_exec", "_fork_exec"):
-            if hasattr(sys.modules.get(name, subprocess), function):
-                setattr(sys.modules[name], function, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in sys.builtin_module_names:  # now: none of them can be made later
+            if name not in ABSENT and name != "_asyncio":  # which takes long, and which asyncio can do without
+                try:
+                    __import__(name)
+                except Exception:  # a module that this system only has by name
+                    continue
+    for module, functions in TAKEN_AWAY.items():
+        for function in functions:
+            original = getattr(sys.modules.get(module), function, None)
+            if original is not None:
+                setattr(sys.modules[module], function, _refusal(f"{module}.{function}"))
+                for capable in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+                    capable.discard(original)
+    for name in ABSENT | ONE_PROCESS:
+        sys.modules.pop(name, None)
+
+
+def _refusal(name: str) -> Callable[..., Any]:
+    error = ImportError if name.startswith("_imp.") else PermissionError
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise error(f"{name} is not at hand here: it reaches outside the check")
+
+    return refuse
+
+
+def _no_reading_of_sources() -> None:
+    """Have tracebacks shown without opening files that the guard would not let pass: this one, and those of no file."""
+
+    def show(kind: Any, error: Any, trace: Any) -> None:
+        traceback.print_exception(kind, error, trace)
+
+    def show_args(args: Any) -> None:
+        show(args.exc_type, args.exc_value, args.exc_traceback)
+
+    linecache.cache[__file__] = (1, None, [], __file__)  # None: not to be looked up again
+    sys.excepthook = show
+    sys.unraisablehook = threading.excepthook = show_args
 
 
 def _limit(memory: int, seconds: int, output: int) -> None:
@@ -200,6 +289,7 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
 
     paths = sysconfig.get_paths()
     stdlib = {paths["stdlib"], paths["platstdlib"], os.path.join(sys.base_prefix, "DLLs")}
+    stdlib |= {path for path in sys.path if path.endswith("lib-dynload")}
     library = tuple(normal(p) + separator for root in stdlib for p in (root, os.path.realpath(root)))
     own = tuple(normal(p) + separator for p in (folder, os.path.realpath(folder)))
     beside = (separator, ".", "-")  # numpy, numpy.libs, numpy-2.0.0.dist-info
@@ -211,7 +301,9 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
     climbing = separator + ".." + separator
     here = normal(folder) + separator
     events = tuple(FORBIDDEN.items())
-    unguarded = frozenset(UNGUARDED)
+    absent = frozenset(ABSENT)
+    roots = (folder, *stdlib, *packages, *sys.path)
+    listable = frozenset(normal(p) for root in roots for p in (root, os.path.realpath(root)))
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     end, write, status, is_folder, code = os._exit, os.write, os.stat, stat.S_ISDIR, GUARDED
     kind, integer, string, octets, length = type, int, str, bytes, len
@@ -258,13 +350,40 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
             if is_folder(mode_bits):
                 stop("open a folder: " + path)
 
+    def judge_import(path: Any) -> None:
+        """An extension module, on its way into the process."""
+        if kind(path) is not string:
+            stop("load machine code from something that is no plain path")
+        full = normal(path)
+        if climbing in full or not full.startswith(library + others):
+            stop("load machine code: " + path)
+        if full.rpartition(separator)[2].partition(".")[0] in absent:
+            stop("import " + full.rpartition(separator)[2].partition(".")[0])
+
+    def judge_list(path: Any) -> None:
+        if path is None or kind(path) is integer:
+            return
+        if kind(path) is octets:
+            path = path.decode("utf-8", "surrogateescape")
+        if kind(path) is not string:
+            stop("list something that is no plain path")
+        full = normal(path)
+        if not (full.startswith(separator) or full[1:2] == ":"):
+            full = here + full
+        if climbing in full + separator:
+            stop("list a folder by a path that climbs up: " + path)
+        if not (full.rstrip(separator) in listable or full.startswith(own + library + others)):
+            stop("list the folder " + path)
+
     def hook(event: str, args: tuple[Any, ...]) -> None:
         try:
             if event == "open":
                 judge_open(args[0], args[1], args[2])
             elif event == "import":
-                if args[0] in unguarded:
-                    stop("import " + args[0])
+                if args[1] is not None:  # else nothing is loaded yet
+                    judge_import(args[1])
+            elif event == "os.listdir" or event == "os.scandir":
+                judge_list(args[0])
             elif event == "object.__setattr__":
                 if length(args) > 1 and args[1] == "__code__":
                     stop("replace the code of a function")

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from .catalogue import all_exercises
 from .comparing import Call, Observation
 from .exercise import Exercise
 from .given import PACKAGE, write_given
-from .harness import GUARDED
+from .harness import GUARDED, UNFINISHED
 from .submission import CodeCell
 
 HARNESS = Path(__file__).with_name("harness.py")
@@ -45,6 +46,8 @@ LARGEST_ANSWER = 4_000_000  # bytes, of the JSON
 POLL = 0.02  # seconds
 PATIENCE = 6 if os.name != "nt" else 1  # seconds on the clock for each one of computing: the machine may be busy
 SHOWN = 2000  # characters of what was printed
+MOST_ARRAYS = 20_000
+NO_MEMORY = ("MemoryError", "Memory allocation still failed", "too many memory regions", "annot allocate memory")
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,14 @@ class Sandbox:
     def _reason(self, folder: Path, code: int, printed: str) -> str:
         """Why a process that has ended has no result."""
         if code == GUARDED:
-            tried = _head(folder / "guard.txt", 300)
+            tried = _line(_head(folder / "guard.txt", 300))
             return f"it tried to {tried}, which is not allowed here" if tried else "the guard ended it"
+        if code == UNFINISHED:
+            return _line(_head(folder / "guard.txt", 300)) or "it broke off"
         if (folder / "result.json").is_file() and (folder / "result.json").stat().st_size and code == 0:
             return ""
-        if "MemoryError" in printed:
+        last = _head(folder / "printed.txt", from_end=True)
+        if any(sign in printed + last for sign in NO_MEMORY):
             return f"it needs more than {self.limits.memory / 1e6:,.0f} MB of memory"
         if code == -24:  # SIGXCPU
             return f"it did not end within {self.limits.seconds:g} seconds of computing; is there an endless loop?"
@@ -182,7 +188,7 @@ class Sandbox:
             return f"it died of signal {-code}"
         if code == 0 or not printed.strip():
             return f"it ended the process (exit code {code}) before the function had returned"
-        return f"the process failed: {printed.strip().splitlines()[-1][:200]}"
+        return f"the process failed: {_line(last.strip().splitlines()[-1][:200])}"
 
 
 def run_limited(
@@ -243,10 +249,12 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**kept, **threads, "VECLIB_MAXIMUM_THREADS": "1", "TMPDIR": str(folder), "TEMP": str(folder)}
 
 
-def _head(path: Path, limit: int = SHOWN) -> str:
-    """The beginning of a file as printable text."""
+def _head(path: Path, limit: int = SHOWN, from_end: bool = False) -> str:
+    """The beginning of a file, or its end, as printable text."""
     try:
         with open(path, "rb") as file:
+            if from_end:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
             text = file.read(limit + 1).decode("utf-8", "replace")
     except OSError:
         return ""
@@ -272,6 +280,8 @@ def _read_answer(folder: Path, count: int) -> tuple[list[Observation], str, list
         missing, errors = _line(answer.get("missing", "")), [_line(error) for error in answer["cells"]]
         if missing:
             return [], missing, errors
+        if (folder / "result.npz").stat().st_size > LARGEST_RESULT:
+            raise BadResultError("result.npz is too large")
         arrays = read_arrays((folder / "result.npz").read_bytes())
         observations = [_decoded(observation, arrays) for observation in answer["observations"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -321,6 +331,8 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
     """
     if len(content) > LARGEST_RESULT:
         raise BadResultError("result.npz is too large")
+    if content.count(b"PK\x01\x02") > MOST_ARRAYS:  # entries of the directory; all of them are read at once
+        raise BadResultError("result.npz holds too many arrays")
     arrays = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -328,7 +340,7 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
                 raise BadResultError("result.npz is too large")
             for info in archive.infolist():
                 arrays[info.filename.removesuffix(".npy")] = _read_array(archive.read(info))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise BadResultError(f"result.npz is no archive ({type(error).__name__})") from None
     return arrays
 

@@ -62,7 +62,7 @@ HOSTILE = {
             f"sys.path.insert(0, {str(PACKAGE.parent)!r})\n"
             "from bert_numpy.nn.functional import layer_norm_forward as f\nreturn f(x, weight, bias, eps)"
         ),
-        "read the library's own source",
+        "which is not allowed here",
     ),
     "writes elsewhere": (body(f"open({str(Path(__file__).with_name('stolen'))!r}, 'w')"), "tried to write to"),
     "removes a file": (body("import os\nos.remove('request.pickle')"), "remove a file"),
@@ -83,7 +83,7 @@ HOSTILE = {
     "calls machine code": (body("import ctypes\nctypes.pythonapi.Py_Exit"), "call machine code"),
     "looks for the guard": (body("import gc\ngc.get_objects()"), "search the objects"),
     "rewrites a function's code": (body("f = lambda: 0\nf.__code__ = (lambda: 1).__code__"), "replace the code"),
-    "takes another interpreter": (body("import _testcapi"), "import _testcapi"),
+    "takes another interpreter": (body("import _xxsubinterpreters"), "_xxsubinterpreters is not at hand here"),
     "prints without end": (body("while True:\n    print('x' * 10000)"), "printed more than"),
     "is no Python": ("def layer_norm_forward(x:", "layer_norm_forward is not defined; SyntaxError"),
     "is something else": ("layer_norm_forward = 3", "is no function but int"),
@@ -99,6 +99,17 @@ HOSTILE = {
         ),
         "cannot be read",
     ),
+    "forges it with an archive that is none": (
+        body(
+            "import os, json, zipfile\n"
+            "with zipfile.ZipFile('result.npz', 'w', zipfile.ZIP_DEFLATED) as f: f.writestr('a0.npy', bytes(1000))\n"
+            "data = bytearray(open('result.npz', 'rb').read())\ndata[36:40] = b'\\xff\\xff\\xff\\xff'\n"
+            "open('result.npz', 'wb').write(data)\n"
+            "o = {'outputs': {'': {'array': 'a0'}}, 'arguments': {}}\n"
+            "open('result.json', 'w').write(json.dumps({'cells': [], 'observations': [o] * 6}))\nos._exit(0)"
+        ),
+        "cannot be read",
+    ),
     "says nonsense in the result": (
         body("import os\nopen('result.json', 'w').write('[' * 100000)\nos._exit(0)"),
         "cannot be read",
@@ -106,7 +117,95 @@ HOSTILE = {
 }
 
 
+MORE = {  # what the guard is not told of by itself
+    "reaches out of the process": (
+        body("import os\nos.setpriority(os.PRIO_PROCESS, 0, 5)"),
+        "os.setpriority is not at",
+    ),
+    "reaches out by posix": (body("import posix\nposix.mkfifo('pipe')"), "posix.mkfifo is not at hand here"),
+    "reaches out by a new posix": (
+        body("import _imp, posix\n_imp.create_builtin(posix.__spec__).mkfifo('pipe')"),
+        "_imp.create_builtin is not at hand here",
+    ),
+    "reaches out by os again": (
+        body("import importlib, os\nimportlib.reload(os)\nos.mkfifo('pipe')"),
+        "mkfifo is not at hand here",
+    ),
+    "reaches out by what os can do": (
+        body("import os\nraise ValueError([f for f in os.supports_dir_fd if f.__name__ in ('mkfifo', 'mknod')])"),
+        "ValueError: []",
+    ),
+    "reaches out by signals": (
+        body("import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getppid()), 0)"),
+        "is not at hand here",
+    ),
+    "reaches out by memory": (body("import os\nos.memfd_create('more')"), "os.memfd_create is not at hand here"),
+    "shares memory": (body("import _posixshmem"), "_posixshmem is not at hand here"),
+    "shares memory in spite of all": (
+        body("import sys\nsys.meta_path[:] = sys.meta_path[1:]\nimport _posixshmem"),
+        "it tried to import _posixshmem",
+    ),
+    "shares memory by another name": (
+        body(
+            "import glob, sysconfig\nfrom importlib import util\n"
+            "(path,) = glob.glob(sysconfig.get_config_var('DESTSHARED') + '/_posixshmem*')\n"
+            "util.module_from_spec(util.spec_from_file_location('mine._posixshmem', path))"
+        ),
+        "it tried to import _posixshmem",
+    ),
+    "opens a database": (body("import sqlite3\nsqlite3.connect(':memory:')"), "_sqlite3 is not at hand here"),
+    "draws a window": (body("import tkinter\ntkinter.Tcl()"), "_tkinter is not at hand here"),
+    "writes to the log": (body("import syslog\nsyslog.syslog('x')"), "syslog is not at hand here"),
+    "raises its limits": (
+        body("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99, 99))"),
+        "change its limits",
+    ),
+    "starts workers": (body("import multiprocessing\nmultiprocessing.Pool(2)"), "a check starts no other processes"),
+    "starts workers of concurrent": (
+        body("from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor(2)"),
+        "a check starts no other processes",
+    ),
+    "starts a Process": (body("import multiprocessing as m\nm.Process(target=print).start()"), "start a process"),
+    "lists a folder": (body(f"import os\nos.listdir({str(PACKAGE.parent.parent)!r})"), "list the folder"),
+    "lists what is above": (body("import glob\nglob.glob('../*')"), "list a folder by a path that climbs up"),
+    "brings machine code": (
+        body(
+            "from importlib import util\nimport numpy.linalg._umath_linalg as compiled\n"
+            "open('mine.so', 'wb').write(open(compiled.__file__, 'rb').read())\n"
+            "util.module_from_spec(util.spec_from_file_location('_umath_linalg', 'mine.so'))"
+        ),
+        "load machine code",
+    ),
+    "breaks json": (RIGHT + "\nimport json\njson.encoder.JSONEncoder.encode = None", "could not be written down"),
+    "breaks savez": (RIGHT + "\nnp.lib.format.write_array = None", "could not be written down"),
+    "breaks builtins": (
+        RIGHT + "\nimport builtins\nbuiltins.len = builtins.type = builtins.str = builtins.BaseException = None",
+        "it broke off: TypeError",
+    ),
+    "breaks off": (body("raise KeyboardInterrupt"), "it broke off: KeyboardInterrupt"),
+    "breaks off with its own error": (
+        body("class Mine(BaseException):\n    __str__ = None\nraise Mine"),
+        "it broke off",
+    ),
+    "breaks off at import": ("raise GeneratorExit('no')", "it broke off: GeneratorExit: no"),
+    "ends like BLAS without memory": (
+        body(
+            "import os\nprint('x' * 5000)\n"
+            "print('OpenBLAS error: Memory allocation still failed after 10 retries, giving up.', flush=True)\n"
+            "os._exit(1)"
+        ),
+        "it needs more than 2,000 MB of memory",
+    ),
+    "has no room for threads": (
+        body('raise RuntimeError("can\'t start new thread")'),
+        "no room for more of them, or no memory is left",
+    ),
+}
+if sys.platform != "linux":
+    MORE = {name: case for name, case in MORE.items() if not name.startswith(("reaches", "shares", "raises", "writes"))}
+HOSTILE.update(MORE)
 RARE = ("opens it", "climbs", "starts the", "removes", "makes", "uses", "looks", "rewrites", "takes", "forges it")
+RARE += ("reaches out by", "shares", "starts workers of", "starts a P", "lists what", "breaks off ", "writes to")
 SLOW = {name for name in HOSTILE if name.startswith(RARE)}
 
 
@@ -114,7 +213,7 @@ SLOW = {name for name in HOSTILE if name.startswith(RARE)}
 def test_a_hostile_submission_gets_a_reason(name):
     source, reason = HOSTILE[name]
     outcome = outcome_of(source)
-    said = outcome.reason or "; ".join(observation.error for observation in outcome.observations)
+    said = outcome.reason or "; ".join(dict.fromkeys(observation.error for observation in outcome.observations))
     assert not passes(outcome)
     assert reason in said
     assert len(said) < 1000
@@ -198,6 +297,25 @@ def test_what_students_use_is_at_hand():
     assert outcome.cell_errors == ()
 
 
+SHOWING = (
+    "import inspect, logging, threading, traceback, warnings",
+    "inspect.stack(), traceback.print_stack(), logging.warning('seen', stack_info=True), warnings.warn('a warning')",
+    "try:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc(), logging.exception('seen')",
+    "class Leaving:\n    def __del__(self): 1 / 0",
+    "Leaving()",
+    "thread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()",
+)
+
+
+def test_errors_may_be_shown():
+    """Frames of the harness are on the stack, and nothing may read its source: tracebacks do without."""
+    source, function = RIGHT.partition("def layer_norm_forward")[::2]
+    outcome = outcome_of("\n".join([source, *SHOWING, f"def layer_norm_forward{function}"]))
+    assert passes(outcome), outcome
+    assert outcome.cell_errors == ()
+    assert outcome.printed.count("ZeroDivisionError") >= 3
+
+
 def test_other_packages_fail_softly():
     cells = [
         CodeCell("a.ipynb, code cell 1", "import matplotlib.pyplot as plt"),
@@ -256,6 +374,8 @@ def test_arrays_of_anybody_are_read_with_care():
         read_arrays(archive(file.getvalue().replace(b"(2, 3)", b"(9, 9)")))
     with pytest.raises(BadResultError, match="what its header says"):
         read_arrays(archive(file.getvalue().replace(b"'<f8'", b"'|O' ")))
+    with pytest.raises(BadResultError, match="too many"):
+        read_arrays(b"PK\x01\x02" * 30_000)
     with pytest.raises(BadResultError, match="no array"):
         read_arrays(archive(b"hello"))
     with pytest.raises(BadResultError, match="no archive"):
