@@ -148,11 +148,12 @@ class Port:
     def attention(self, x, mask, layer):
         path = f"encoder.layer.{layer}.attention.self"
         source = x
+        values = x if not self.wrong("values of the embeddings", layer=layer) else self.taps["embeddings"]
         if self.wrong("pre-LN", layer=layer):
-            source = self.norm(x, f"encoder.layer.{layer}.attention.output.LayerNorm", layer)
+            values = source = self.norm(x, f"encoder.layer.{layer}.attention.output.LayerNorm", layer)
         q, k, v = (
-            self.tap(f"{path}.{name}", self.linear(source, f"{path}.{name}", layer))
-            for name in ("query", "key", "value")
+            self.tap(f"{path}.{name}", self.linear(x, f"{path}.{name}", layer))
+            for name, x in (("query", source), ("key", source), ("value", values))
         )
         q, k, v = (self.heads(t, layer) for t in (q, k, v))
         scale = 1.0 if self.wrong("no scale", layer=layer) else 1 / math.sqrt(q.shape[-1])
@@ -161,7 +162,13 @@ class Port:
         if self.wrong("scores not scaled in the backward", layer=layer):
             scaled = product + (scaled - product).detach()
         scores = self.tap(f"{path}.scores", scaled)
+        if self.wrong("one token of padding seen", layer=layer):
+            mask = tf.pad(mask, (1, 0), value=1)[:, :-1]
+        if self.wrong("last token hidden", layer=layer):
+            mask = tf.pad(mask, (0, 1), value=0)[:, 1:]
         hidden = (mask == 0)[:, None, None, :]
+        if self.wrong("mask on the queries", layer=layer):
+            hidden = hidden.transpose(-1, -2)
         if not self.wrong("mask dropped", "mask after softmax", layer=layer):
             scores = scores.masked_fill(hidden, torch.finfo(self.dtype).min)
         if self.wrong("causal mask", layer=layer):
@@ -212,14 +219,15 @@ class Port:
         mask = inputs["attention_mask"]
         x = self.embeddings(inputs["input_ids"], inputs["token_type_ids"])
         L = self.config.num_hidden_layers
+        before = x
         for i in range(int(str(L)[0]) if self.wrong("layers from one digit") else L):
-            x = self.layer(x, mask, i)
+            before, x = x, self.layer(x, mask, i)
         if self.wrong("layers from one digit"):
             x = self.tap(f"encoder.layer.{L - 1}.output", x + 0)
         index = 1 if self.wrong("pooler of the wrong token") else 0
         token = self.tap("pooler.token", x[:, index])
         pooled = self.tap("pooler", self.tap("pooler.dense", self.linear(token, "pooler.dense")).tanh())
-        return self.pretraining(x, pooled, inputs)
+        return self.pretraining(before if self.wrong("head one layer early") else x, pooled, inputs)
 
     def pretraining(self, x, pooled, inputs):
         path = "cls.predictions.transform"
@@ -238,6 +246,10 @@ class Port:
         words = self.mlm_loss(logits, inputs["labels"], inputs["input_ids"])
         ignored = 0 if self.wrong("NSP loss with ignore_index 0") else -100
         loss = words + tf.cross_entropy(nsp, inputs["next_sentence_label"], ignore_index=ignored)
+        if self.wrong("NSP loss left out"):
+            loss = words
+        if self.wrong("MLM loss left out"):
+            loss = loss - words
         return self.tap("loss", loss)
 
     def mlm_loss(self, logits, labels, ids):

@@ -26,7 +26,7 @@ from .diagnosis import Diagnosis
 from .dumps import Dump, cases_of, read_dump
 from .evaluation import GRADIENT, Run, complete_inputs
 from .evidence import POSITIONS, Evidence
-from .lacking import between, gaps, unseen
+from .lacking import absent_gradients, between, gaps, unseen
 from .names import Names
 from .noise import Values
 from .precision import precision_of_taps
@@ -153,6 +153,8 @@ class Judge:
         self._look_at_drift(result)
         result.agreements = list(self._agreements(runs.truth))
         result.notes += gaps(order, [step.tap for step in self.reference.steps])
+        if any(map(evidence.is_parameter_gradient, order)):
+            result.notes += absent_gradients(order, self.reference.parameters, runs.truth)
         if not result.taps and not out_of_reach:
             result.problems.append(
                 "no tap: the dump holds inputs, and names that mean nothing here; see --map"

@@ -107,6 +107,8 @@ class Diagnosis:
             return
         steps = [evidence.changes.get(step.tap, step) for step in self.reference.steps if step.tap in computed]
         match, alike = self._search(row, steps, evidence, report)
+        if match is None and not row.is_gradient:
+            match = self._misread(row, evidence)
         if match is None and no_gradient:
             self._append(row, Finding(row.name, NO_GRADIENT, ALL_ZERO, taps=[row.name]), report)
             return
@@ -211,6 +213,24 @@ class Diagnosis:
             match = self._try(row, both, changes, evidence)
             if match.times <= evidence.threshold:
                 yield match
+
+    def _misread(self, row: TapResult, evidence: Evidence) -> Match | None:
+        """A dense layer that is right but for what it reads: another tensor of the port."""
+        steps = {step.tap: evidence.changes.get(step.tap, step) for step in self.reference.steps}
+        step = steps[row.name]
+        if step.operation != "linear":
+            return None
+        (source,) = step.inputs
+        copies = {tap for tap, other in steps.items() if other.operation == "identity" and tap != "embeddings"}
+        shape = (*evidence.given[row.name].shape[:-1], self.reference.parameters[step.parameters[0]].shape[1])
+        others = [tap for tap in steps if tap in evidence.given and tap not in {source, *copies}]
+        for tap in reversed([tap for tap in others if evidence.given[tap].shape == shape]):
+            name = f"{row.name} reads {tap}"
+            misread = Divergence(name, f"it reads {source}", lambda step: step)
+            match = self._try(row, misread, {row.name: step._replace(inputs=(tap,))}, evidence)
+            if match.times <= evidence.threshold:
+                return match
+        return None
 
     # ---- the right numbers under the wrong name ----
 

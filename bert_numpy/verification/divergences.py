@@ -432,7 +432,6 @@ def _layers(config: BertConfig) -> Iterator[Divergence]:
             at(last_tap(config), partial(_copy_of, source)),
         )
 
-
     if L > 1:
         yield Divergence(
             "head fed with the last hidden state but one",

@@ -13,8 +13,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import numpy as np
 
 from ..configuration import BertConfig
-from .evaluation import GRADIENT, Graph
+from .evaluation import GRADIENT, Graph, Run
 from .steps import Step
+
+MOST_NAMES = 4
 
 
 def gaps(there: Container[str], taps: Iterable[str]) -> list[str]:
@@ -36,6 +38,16 @@ def gaps(there: Container[str], taps: Iterable[str]) -> list[str]:
         if missing and len(missing) < len(layers):
             sentences.append(f"encoder.layer.N.{kind} is missing for N = {', '.join(missing)}")
     return sentences
+
+
+def absent_gradients(there: Container[str], parameters: Iterable[str], truth: Run) -> list[str]:
+    """The few parameters whose gradients a dump lacks, as one sentence; many are left out on purpose."""
+    names = [name for name in parameters if truth.value(GRADIENT + name) is not None]
+    missing = [name for name in names if GRADIENT + name not in there]
+    if not missing or 2 * len(missing) > len(names):
+        return []
+    more = f" and {len(missing) - MOST_NAMES} more" if len(missing) > MOST_NAMES else ""
+    return [f"the dump has no gradient of {', '.join(missing[:MOST_NAMES])}{more}, on which the loss depends"]
 
 
 def unseen(batches: Sequence[Mapping[str, np.ndarray]], config: BertConfig, gradients: bool) -> list[str]:

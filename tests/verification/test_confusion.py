@@ -67,6 +67,16 @@ FORWARD = {  # mistake -> (the first tap that it shows at, "{}" for the layer; t
     ),
     "softmax before the loss": ("loss", "softmax before the loss"),
     "loss summed": ("loss", "loss summed over the labels"),
+    "one token of padding seen": (
+        LAYER + "attention.self.probs",
+        "mask one token too long: it lets one token of padding be seen",
+    ),
+    "last token hidden": (LAYER + "attention.self.probs", "mask one token too short: it hides the last token"),
+    "mask on the queries": (LAYER + "attention.self.probs", "mask ignored"),  # which at real tokens is the same
+    "values of the embeddings": (LAYER + "attention.self.value", LAYER + "attention.self.value reads embeddings"),
+    "head one layer early": ("cls.predictions.transform.dense", "head fed with the last hidden state but one"),
+    "NSP loss left out": ("loss", "loss without that of the next sentence"),
+    "MLM loss left out": ("loss", "loss without that of the masked words"),
 }
 BACKWARD = {
     "weight gradient of the last sequence": (
@@ -182,7 +192,7 @@ def test_a_mistake_of_the_forward_pass_is_found_and_named(mistake, dtype):
     found_names[mistake, dtype, "every tap"] = [finding.name for finding in report.findings]
     assert not report.ok
     assert report.cases[0].first.name == tap.format(layer)
-    assert [finding.name for finding in report.findings] == [name.format(next=(layer + 1) % 3)]
+    assert [finding.name for finding in report.findings] == [name.format(layer, next=(layer + 1) % 3)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -210,6 +220,7 @@ def test_gradients_of_parameters_alone_suffice(mistake):
 
 UNSEEN = {  # what hidden states cannot show, or cannot tell from another mistake of the same layer
     "attention dropout at the hidden rate": "an unknown mask of dropout lies between the tensors of the dump",
+    "values of the embeddings": "what a dense layer reads is known by its own output",
 }
 
 
@@ -226,7 +237,7 @@ def test_hidden_states_alone_suffice(mistake):
     }
     report = compare(model, sparse)
     found_names[mistake, "float64", "hidden states"] = [finding.name for finding in report.findings]
-    name = name.format(next=(layer + 1) % 3)
+    name = name.format(layer, next=(layer + 1) % 3)
     assert report.findings
     assert name in (report.findings[0].name, *report.findings[0].alike)
 
@@ -248,7 +259,7 @@ def test_the_confusion_table():
     for (mistake, dtype, dump), names in found_names.items():
         expected = {**FORWARD, **BACKWARD}[mistake][1]
         layer = int(np.random.default_rng(SEEDS[mistake]).integers(0, 3))
-        expected = expected.format(next=(layer + 1) % 3)
+        expected = expected.format(layer, next=(layer + 1) % 3)
         right = names[:1] == [expected]
         print(f"{'ok ' if right else 'BAD'} {mistake:<38} {dtype:<8} {dump:<24} {'; '.join(names)}")
         if not right and dump != "hidden states":

@@ -17,6 +17,12 @@ MASKS = {
     "mask of -10 only": lambda scores, real: scores - 10 * ~real[:, None, None, :],
     "scores multiplied by the mask": lambda scores, real: scores * real[:, None, None, :],
     "mask on the queries": lambda scores, real: scores - 10000 * ~real[:, None, :, None],
+    "mask of a part of the padding only": lambda scores, real: (
+        scores - 1e4 * ~(real | (np.arange(11) == 10))[:, None, None]
+    ),
+    "causal mask: later tokens are hidden": (
+        lambda scores, real: scores - 1e9 * (~real[:, None, None, :] | ~np.tri(11, dtype=bool))
+    ),
     "mask inverted: it is added to the scores of the tokens, not to those of padding": (
         lambda scores, real: scores - 3 * real[:, None, None, :]
     ),
@@ -132,3 +138,66 @@ def test_embeddings_of_another_model_are_called_unrelated(model, make_model, lab
     report = compare(model, {**inputs, **{name: states[name] for name in states if name.startswith("hidden_states")}})
     said = "it has nothing to do with the right numbers, as with other weights or another input"
     assert (report.findings[0].tap, report.findings[0].says) == ("embeddings", said)
+
+
+# ---- gradients ----
+
+
+@pytest.fixture
+def gradients(model, labelled):
+    """The dump of a correct port with the gradient of every parameter, and none of a tap."""
+    return dump_of(model, labelled("BertForPreTraining"))
+
+
+def grads_of(dump):
+    return [name for name in dump if name.endswith(".grad")]
+
+
+def test_gradients_that_are_never_written_are_told_once(model, gradients):
+    lost = [name for name in grads_of(gradients) if name.endswith("LayerNorm.bias.grad")]
+    dump = {name: array * 0 if name in lost else array for name, array in gradients.items()}
+    (finding,) = compare(model, dump).findings
+    assert finding.name == "gradient that is 0 everywhere"
+    assert len(finding.taps) == len(lost) == 8
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("labels", "loss without that of the masked words"),
+        ("next_sentence_label", "loss without that of the next sentence"),
+    ],
+)
+def test_gradients_of_one_of_two_losses(label, name, model, gradients, labelled):
+    inputs = labelled("BertForPreTraining")
+    of_one = dump_of(model, {key: array for key, array in inputs.items() if key != label})
+    found = {key: of_one[key] if key in of_one else gradients[key] * 0 for key in grads_of(gradients)}
+    (finding,) = compare(model, {**inputs, **found}).findings
+    assert finding.name == name
+
+
+@pytest.mark.parametrize(("factor", "remedy"), [(-1, "and not with -1"), (3, "with 0 before each batch")])
+def test_gradients_with_a_factor_in_common(factor, remedy, model, gradients):
+    dump = {name: factor * array if name.endswith(".grad") else array for name, array in gradients.items()}
+    (finding,) = compare(model, dump).findings
+    assert finding.name == f"all gradients times {factor}"
+    assert remedy in finding.remedy
+
+
+def test_a_few_gradients_that_are_missing_are_noted(model, gradients):
+    names = [name for name in grads_of(gradients) if "seq_relationship" in name]
+    notes = compare(model, {name: array for name, array in gradients.items() if name not in names}).cases[0].notes
+    parameters = "cls.seq_relationship.weight, cls.seq_relationship.bias"
+    assert f"the dump has no gradient of {parameters}, on which the loss depends" in notes
+    assert not any("no gradient" in note for note in compare(model, gradients).cases[0].notes)
+    few = {name: array for name, array in gradients.items() if not name.endswith(".grad") or name in names}
+    assert not any("no gradient" in note for note in compare(model, few).cases[0].notes)
+
+
+def test_a_mask_in_the_scores_does_not_hide_what_is_wrong_with_them(model, labelled):
+    """Scores at padding do not count, and are not looked at."""
+    inputs = labelled("BertForPreTraining")
+    scores = Run(steps_of(model), parameters_of(model), inputs, dtype=np.float32).value(f"{SELF}.scores")
+    hidden = np.float32(-1e9) * (inputs["attention_mask"] == 0)[:, None, None, :]
+    (finding,) = compare(model, {**inputs, f"{SELF}.scores": 1.01 * scores + hidden}).findings
+    assert finding.says == "it is the reference's times 1.01"
