@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from .feedback import Feedback, give_feedback
 from .kit import SETTINGS
 from .kit_files import digest, path_of
 from .payoff import in_process, sentence
+from .plain import few_lines
 from .progress import Kit
 from .sandbox import Outcome, Sandbox, other_functions
 from .submission import read_cells
@@ -82,11 +83,10 @@ def check_in_kit(kit: Kit, exercise: Exercise, sandbox: Sandbox | None = None) -
 def judge(answers: Answers, outcome: Outcome) -> Feedback:
     """Feedback about what a process brought back, or about why it brought nothing."""
     if outcome.reason:
-        return Feedback("reason", (outcome.reason,))
+        return Feedback("reason", few_lines([outcome.reason]))
     feedback = give_feedback(answers, outcome.observations)
-    if feedback.rung == "words" and outcome.cell_errors:
-        return Feedback("words", (*feedback.lines, *(f"also: {error}" for error in outcome.cell_errors[:3])))
-    return feedback
+    also = outcome.cell_errors[:3] if feedback.rung == "words" else ()
+    return replace(feedback, lines=few_lines([*feedback.lines, *(f"also: {error}" for error in also)]))
 
 
 # ---- in a notebook or a script ----

@@ -3,30 +3,36 @@
     graded = Grader(seed=7).grade(Path("submissions"))
     graded[0].points, graded[0].grades[3].lines
 
+    for one in grader.each(find_submissions(folder).submissions): ...     # to keep what is done
+
 A submission is a folder with the chapters of a kit, scripts or notebooks.  It is never imported here, and nothing that
 it does ends the grading: what cannot be judged gets 0 and a reason.
 
 Credit for one exercise: 0.7 for right outputs in float64 (by output, where a function has several), 0.15 for the same
 in float32, 0.15 for leaving the arguments as they were; nothing for the last two alone.
 
-Here: submissions and credit.  Not here: tables and files (`reports.py`).
+Here: grades and credit.  Not here: finding submissions (`class_folder.py`), tables and files (`reports.py`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .catalogue import CHAPTERS, all_exercises
+import numpy as np
+
+from .catalogue import all_exercises
 from .checking import judge
+from .class_folder import Submission, find_submissions, note_on_variants
 from .comparing import Answers, Difference, Observation, differences
 from .exercise import Exercise
 from .kit_files import is_begun, path_of
-from .sandbox import Limits, Sandbox
-from .submission import find_file, read_cells
+from .plain import few_lines
+from .sandbox import Limits, Outcome, Sandbox
+from .submission import CodeCell, read_cells
 
 FOR_FLOAT32 = 0.15
 FOR_ARGUMENTS = 0.15
@@ -72,13 +78,16 @@ class Graded:
     Parameters
     ----------
     name : str
-        Of its folder.
+        Of its folder, printable.
     grades : tuple of Grade
         One for each exercise.
+    notes : tuple of str
+        For the teacher.
     """
 
     name: str
     grades: tuple[Grade, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:
@@ -133,14 +142,27 @@ class Grader:
         FileNotFoundError
             If there is no submission.
         """
-        found = find_submissions(folder)
+        found = find_submissions(folder).submissions
         graded = []
-        with ThreadPoolExecutor(jobs) as pool:
-            for number, (name, place) in enumerate(found, start=1):
-                grades = tuple(pool.map(lambda exercise, place=place: self.grade_one(place, exercise), self.exercises))
-                graded.append(Graded(name, grades))
-                report(f"{number} of {len(found)}: {name}")
+        for one in self.each(found, jobs):
+            graded.append(one)
+            report(f"{len(graded)} of {len(found)}: {one.name}")
         return graded
+
+    def each(self, submissions: Sequence[Submission], jobs: int = 1) -> Iterator[Graded]:
+        """Grade one submission after the other; whoever ends this, by Ctrl-C say, ends the processes that run."""
+        known = [variant.name for exercise in self.exercises for variant in exercise.variants]
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            for one in submissions:
+                work = [pool.submit(self.grade_one, one.folder, exercise) for exercise in self.exercises]
+                grades = tuple(future.result() for future in work)
+                yield Graded(one.name, grades, tuple(note_on_variants(one.folder, known, self.variants)))
+        except BaseException:
+            self.sandbox.stop()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def answers(self, exercise: Exercise) -> Answers:
         """Inputs and right outputs of an exercise, made when they are first needed."""
@@ -150,24 +172,50 @@ class Grader:
             return self._answers[exercise.name]
 
     def grade_one(self, folder: Path, exercise: Exercise) -> Grade:
-        """Grade one exercise of the submission in a folder."""
+        """Grade one exercise of the submission in a folder; what cannot be judged gets 0 and a reason."""
+        what = "its file cannot be read"
         try:
-            path = path_of(folder, exercise)
+            try:
+                cells = self._cells(folder, exercise)
+            except FileNotFoundError as error:
+                return Grade(exercise, 0.0, "not begun", few_lines([error]))
+            if cells is None:
+                return Grade(exercise, 0.0, "not begun", ("not begun",))
+            what = "the inputs for it cannot be made"
+            answers = self.answers(exercise)
+            what = "it cannot be run on this machine"
+            outcome = self.sandbox.run(exercise, cells, answers.calls)
+            what = "what came of it cannot be compared"
+            return self._judged(answers, outcome)
+        except UnreadableError as error:
+            return Grade(exercise, 0.0, "reason", few_lines([error]))
+        except Exception as error:  # whatever it is: the others are to be graded
+            return Grade(exercise, 0.0, "reason", few_lines([f"{what}: {_described(error)}"]))
+
+    def _cells(self, folder: Path, exercise: Exercise) -> list[CodeCell] | None:
+        """The code of the exercise's chapter; None if the exercise was not begun."""
+        path = path_of(folder, exercise)
+        try:
             if path.is_symlink():
                 raise ValueError(f"{path.name} is a link, not a file")
-            if not is_begun(path, exercise):
-                return Grade(exercise, 0.0, "not begun", ("not begun",))
-            cells = read_cells(path)
-        except FileNotFoundError as error:
-            return Grade(exercise, 0.0, "not begun", (str(error),))
-        except (OSError, ValueError) as error:
-            return Grade(exercise, 0.0, "reason", (str(error),))
-        answers = self.answers(exercise)
-        outcome = self.sandbox.run(exercise, cells, answers.calls)
-        with self._lock:
+            return read_cells(path) if is_begun(path, exercise) else None
+        except ValueError as error:
+            raise UnreadableError(error) from None
+
+    def _judged(self, answers: Answers, outcome: Outcome) -> Grade:
+        with self._lock, np.errstate(all="ignore"):
             feedback = judge(answers, outcome)
-        credit = 0.0 if outcome.reason else credit_for(answers, outcome.observations)
-        return Grade(exercise, credit, feedback.rung, feedback.lines, feedback.named)
+            credit = 0.0 if outcome.reason else credit_for(answers, outcome.observations)
+        return Grade(answers.exercise, credit, feedback.rung, feedback.lines, feedback.named)
+
+
+class UnreadableError(ValueError):
+    """A file of a submission that is no script and no notebook; the message is for the student."""
+
+
+def _described(error: Exception) -> str:
+    message = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def credit_for(answers: Answers, actual: Sequence[Observation]) -> float:
@@ -207,30 +255,3 @@ def _output(path: str) -> str:
     if first == "returned":
         return f"returned.{rest.partition('.')[0]}"
     return first if first.isdecimal() or not first else path
-
-
-def find_submissions(folder: Path) -> list[tuple[str, Path]]:
-    """(name, folder) of the submission in a folder, or of those in its folders, one level of packing allowed.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}")
-    if _is_submission(folder):
-        return [(folder.resolve().name, folder)]
-    found = []
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
-        places = [inner, *sorted(path for path in inner.iterdir() if path.is_dir() and not path.is_symlink())]
-        place = next((place for place in places if _is_submission(place)), None)
-        if place is not None:
-            found.append((inner.name, place))
-    if not found:
-        raise FileNotFoundError(f"no submission in {folder}: no file or folder of a kit is there")
-    return found
-
-
-def _is_submission(folder: Path) -> bool:
-    return any(find_file(folder, chapter) for chapter in CHAPTERS)

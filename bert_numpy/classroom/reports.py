@@ -15,8 +15,14 @@ from pathlib import Path
 
 from ..checkpoints.files import replacing
 from .grading import Grade, Graded
+from .plain import unique_names
 
 COLUMNS = ("submission", "exercise", "points", "of", "result", "mistake", "feedback")
+TABLE, CSV, JUNIT, RESULTS_JSON = "grades.txt", "grades.csv", "junit.xml", "results.json"
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+DEVICES = ("con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)))  # on Windows
+LONGEST_FOLDER = 50  # characters
+NOT_IN_FOLDERS = '<>:"/\\|?*'  # on Windows
 RESULTS = {"reason": "not judged", "words": "wrong", "numbers": "wrong", "mistake": "known mistake"}
 
 
@@ -25,23 +31,45 @@ def result_of(grade: Grade) -> str:
     return RESULTS.get(grade.rung, grade.rung)
 
 
-def table(graded: Sequence[Graded]) -> str:
-    """For people: of one submission every exercise, of several one line each and what the class did."""
-    return _details(graded[0]) if len(graded) == 1 else _overview(graded)
+def table(graded: Sequence[Graded], several: bool | None = None, notes: Sequence[str] = (), remaining: int = 0) -> str:
+    """For people: of one submission every exercise, of several one line each and what the class did.
+
+    Parameters
+    ----------
+    graded : sequence of Graded
+    several : bool, optional
+        Whether they are of a folder of submissions, be it of one; by their number if not given.
+    notes : sequence of str
+        On the folder.
+    remaining : int
+        Submissions that have not been graded.
+    """
+    lines = _overview(graded) if _are_several(graded, several) else _details(graded[0])
+    lines += [f"note: {note}" for note in notes]
+    if _are_several(graded, several):
+        lines += [f"note: {one.name}: {note}" for one in graded for note in one.notes]
+    else:
+        lines += [f"note: {note}" for note in graded[0].notes]
+    if remaining:
+        lines.append(f"note: {remaining} of {len(graded) + remaining} submissions are not graded")
+    return "\n".join(lines) + "\n"
 
 
-def _details(one: Graded) -> str:
+def _are_several(graded: Sequence[Graded], several: bool | None) -> bool:
+    return len(graded) != 1 if several is None else several
+
+
+def _details(one: Graded) -> list[str]:
     lines = []
     for grade in one.grades:
         lines.append(f"{grade.exercise.name:<44} {grade.points:>6g} of {grade.exercise.points:>2}   {result_of(grade)}")
         if not grade.passed and grade.rung != "not begun":
             lines += [f"    {line}" for line in grade.lines]
-    lines.append(f"{one.name}: {one.points:g} of {one.total} points")
-    return "\n".join(lines) + "\n"
+    return [*lines, f"{one.name}: {one.points:g} of {one.total} points"]
 
 
-def _overview(graded: Sequence[Graded]) -> str:
-    width = max(len(one.name) for one in graded)
+def _overview(graded: Sequence[Graded]) -> list[str]:
+    width = max(10, *(len(one.name) for one in graded))
     lines = [f"{'submission':<{width}}  points   passed   begun"]
     for one in graded:
         passed = sum(grade.passed for grade in one.grades)
@@ -54,7 +82,7 @@ def _overview(graded: Sequence[Graded]) -> str:
         told = "; ".join(f"{count} x {name}" for name, count in mistakes.most_common())
         passed = sum(grade.passed for grade in of_all)
         lines.append(f"{first.exercise.name:<44} {passed:>3} of {len(graded)} passed   {told}".rstrip())
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def to_csv(graded: Sequence[Graded]) -> str:
@@ -107,8 +135,18 @@ def to_gradescope(one: Graded) -> str:
     return json.dumps({"score": one.points, "tests": tests}, ensure_ascii=False, indent=1) + "\n"
 
 
-def write_reports(graded: Sequence[Graded], folder: Path, seed: int) -> list[Path]:
+def write_reports(
+    graded: Sequence[Graded],
+    folder: Path,
+    seed: int,
+    several: bool | None = None,
+    notes: Sequence[str] = (),
+    remaining: int = 0,
+    new: Sequence[Graded] | None = None,
+) -> list[Path]:
     """Write grades.txt, grades.csv, junit.xml, and a results.json for each submission; return their paths.
+
+    Each file is replaced as a whole, so that none is ever half of one.
 
     Parameters
     ----------
@@ -117,15 +155,20 @@ def write_reports(graded: Sequence[Graded], folder: Path, seed: int) -> list[Pat
         Is made if it is not there.
     seed : int
         Noted in grades.txt, so that the grading can be repeated.
+    several, notes, remaining
+        As in `table`.
+    new : sequence of Graded, optional
+        Those whose results.json is written; all if not given.
     """
-    contents = {
-        Path("grades.txt"): f"{table(graded)}seed {seed}\n".encode(),
-        Path("grades.csv"): to_csv(graded).encode(),
-        Path("junit.xml"): to_junit(graded),
+    contents = {}
+    for one, place in zip(graded, _places(graded, several), strict=True):
+        if new is None or any(one is other for other in new):
+            contents[place] = to_gradescope(one).encode()
+    contents |= {
+        Path(CSV): to_csv(graded).encode(),
+        Path(JUNIT): to_junit(graded),
+        Path(TABLE): f"{table(graded, several, notes, remaining)}seed {seed}\n".encode(),
     }
-    for one in graded:
-        place = Path("results.json") if len(graded) == 1 else Path(one.name, "results.json")
-        contents[place] = to_gradescope(one).encode()
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder / name) as file:
@@ -133,6 +176,16 @@ def write_reports(graded: Sequence[Graded], folder: Path, seed: int) -> list[Pat
     return [folder / name for name in contents]
 
 
+def _places(graded: Sequence[Graded], several: bool | None) -> list[Path]:
+    """Where each results.json belongs; names that file systems do not allow, or take for one, are told apart."""
+    if not _are_several(graded, several):
+        return [Path(RESULTS_JSON)]
+    allowed = ["".join("_" if c in NOT_IN_FOLDERS else c for c in one.name) for one in graded]
+    names = [name.strip(" .")[:LONGEST_FOLDER].strip(" .") or "_" for name in allowed]
+    taken = (TABLE, CSV, JUNIT, RESULTS_JSON, *DEVICES)
+    return [Path(name, RESULTS_JSON) for name in unique_names(names, LONGEST_FOLDER, taken)]
+
+
 def _no_formula(field: str) -> str:
     """Spreadsheets compute what begins like a formula; an apostrophe keeps it text."""
-    return f"'{field}" if field.startswith(("=", "+", "-", "@", "\t")) else field
+    return f"'{field}" if field.startswith(FORMULAS) else field

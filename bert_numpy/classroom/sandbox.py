@@ -38,6 +38,7 @@ from .comparing import Call, Observation
 from .exercise import Exercise
 from .given import PACKAGE, write_given
 from .harness import GUARDED, UNFINISHED
+from .plain import one_line
 from .submission import CodeCell
 
 HARNESS = Path(__file__).with_name("harness.py")
@@ -110,6 +111,11 @@ class Sandbox:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._archives: dict[str, bytes] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the processes that run, and those that are started afterwards, soon."""
+        self._stopped = True
 
     def run(self, exercise: Exercise, cells: Sequence[CodeCell], calls: Sequence[Call]) -> Outcome:
         """Run the cells of a chapter and one exercise of it, in a process and a folder of their own."""
@@ -158,7 +164,9 @@ class Sandbox:
         return run_limited(command, folder, _environment(folder), seconds, lambda: self._too_much(folder))
 
     def _too_much(self, folder: Path) -> str:
-        """Whether more was printed, or written, than there may be."""
+        """Whether more was printed, or written, than there may be; or nobody waits for it any more."""
+        if self._stopped:
+            return "it was interrupted"
         with suppress(OSError):
             if (folder / "printed.txt").stat().st_size > self.limits.output:
                 return f"it printed more than {self.limits.output:,} bytes"
@@ -292,8 +300,7 @@ def _read_answer(folder: Path, count: int) -> tuple[list[Observation], str, list
 
 
 def _line(text: Any) -> str:
-    text = str(text)[:400]
-    return "".join(c if c.isprintable() else " " for c in text)
+    return one_line(text, 400, " ")
 
 
 def _decoded(observation: dict[str, Any], arrays: dict[str, np.ndarray]) -> Observation:

@@ -266,7 +266,8 @@ def run_check(options: argparse.Namespace) -> int:
 
 def run_grade(options: argparse.Namespace) -> int:
     from ..classroom.catalogue import find
-    from ..classroom.grading import Grader
+    from ..classroom.class_folder import find_submissions
+    from ..classroom.grading import Graded, Grader
     from ..classroom.kit import check_variants
     from ..classroom.reports import table, write_reports
     from ..classroom.sandbox import Limits
@@ -279,12 +280,30 @@ def run_grade(options: argparse.Namespace) -> int:
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     limits = Limits(seconds=options.seconds, memory=options.memory * 10**6)
     grader = Grader(seed, options.variant, exercises, limits)
-    graded = grader.grade(Path(options.folder), options.jobs, _progress)
-    print(table(graded), end="")
-    print(f"seed {seed}")
-    if options.out:
-        paths = write_reports(graded, Path(options.out), seed)
-        print(f"wrote {len(paths)} files into {options.out}", file=sys.stderr)
+    found = find_submissions(Path(options.folder))
+    graded: list[Graded] = []
+    written: set[Path] = set()
+
+    def write(new: Sequence[Graded] | None) -> None:
+        remaining = len(found.submissions) - len(graded)
+        written.update(write_reports(graded, Path(options.out), seed, found.several, found.notes, remaining, new))
+
+    try:
+        for one in grader.each(found.submissions, options.jobs):
+            graded.append(one)
+            _progress(f"{len(graded)} of {len(found.submissions)}: {one.name}")
+            if options.out:
+                write([one])
+    except KeyboardInterrupt:
+        if options.out and graded:
+            write(None)  # one file may be ahead of the other
+        raise
+    finally:
+        if graded:
+            print(table(graded, found.several, found.notes, len(found.submissions) - len(graded)), end="")
+            print(f"seed {seed}")
+        if written:
+            print(f"wrote {len(written)} files into {options.out}", file=sys.stderr)
     return 0
 
 

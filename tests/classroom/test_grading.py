@@ -12,8 +12,9 @@ import pytest
 from exercise_kits import library_code, new_kit, put, solve
 
 from bert_numpy.classroom.catalogue import all_exercises, find
+from bert_numpy.classroom.class_folder import find_submissions
 from bert_numpy.classroom.comparing import Answers
-from bert_numpy.classroom.grading import Grader, credit_for, find_submissions
+from bert_numpy.classroom.grading import Grade, Graded, Grader, credit_for
 from bert_numpy.classroom.kit_files import path_of
 from bert_numpy.classroom.reports import table, to_csv, to_gradescope, to_junit, write_reports
 from bert_numpy.classroom.sandbox import Limits
@@ -101,8 +102,11 @@ def graded(classes):
 
 
 def test_submissions_are_found(classes):
-    assert [name for name, _ in find_submissions(classes)] == ["=carla", "anna", "bob", "dora"]
-    assert [name for name, _ in find_submissions(classes / "anna")] == ["anna"]
+    found = find_submissions(classes)
+    assert [one.name for one in found.submissions] == ["=carla", "anna", "bob", "dora"]
+    assert found.notes == ("not a submission: empty, which has no file of a kit",)
+    alone = find_submissions(classes / "anna")
+    assert ([one.name for one in alone.submissions], alone.several, alone.notes) == (["anna"], False, ())
     with pytest.raises(FileNotFoundError, match="no submission"):
         find_submissions(classes / "empty")
 
@@ -185,6 +189,166 @@ def test_a_time_limit(tmp_path):
     assert re.fullmatch(said, one.grades[0].lines[0])
 
 
+def fails_with(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+FAILURES = [  # what fails, with which error, and what is said
+    (
+        "path_of",
+        PermissionError(13, "Permission denied"),
+        "its file cannot be read: PermissionError: Permission denied",
+    ),
+    ("is_begun", RecursionError("too deep"), "its file cannot be read: RecursionError: too deep"),
+    ("read_cells", UnicodeEncodeError("utf-8", "\udcff", 0, 1, "no"), "'utf-8' codec can't encode"),
+    ("judge", RecursionError("too\ndeep"), "what came of it cannot be compared: RecursionError: too deep"),
+    ("credit_for", MemoryError(), "what came of it cannot be compared: MemoryError"),
+]
+
+
+@pytest.mark.parametrize(("name", "error", "said"), FAILURES, ids=[name for name, _, _ in FAILURES])
+def test_an_error_of_one_exercise_is_its_own(tmp_path, monkeypatch, name, error, said):
+    folder = put_all(tmp_path, MISTAKE)
+    monkeypatch.setattr(f"bert_numpy.classroom.grading.{name}", fails_with(error))
+    (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(folder)
+    assert one.grades[0].rung == "reason"
+    assert said in one.grades[0].lines[0]
+    assert one.grades[0].points == 0
+
+
+def test_an_error_of_the_machine_is_no_exercise_that_was_not_begun(tmp_path, monkeypatch):
+    grader = Grader(seed=3, exercises=EXERCISES[:1])
+    monkeypatch.setattr(grader.sandbox, "run", fails_with(FileNotFoundError(2, "No usable temporary directory")))
+    (one,) = grader.grade(put_all(tmp_path, MISTAKE))
+    said = "it cannot be run on this machine: FileNotFoundError: No usable temporary directory"
+    assert one.grades[0].lines == (said,)
+
+
+def test_ctrl_c_is_no_error_of_an_exercise(tmp_path, monkeypatch):
+    grader = Grader(seed=3, exercises=EXERCISES[:1])
+    monkeypatch.setattr(grader.sandbox, "run", fails_with(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        grader.grade(put_all(tmp_path, MISTAKE))
+
+
+def test_what_runs_is_ended_with_the_grading(tmp_path):
+    grader = Grader(seed=3, exercises=EXERCISES[:1])
+    grader.sandbox.stop()
+    (one,) = grader.grade(put_all(tmp_path, "import time\ntime.sleep(1000)\ndef gelu_forward(x): pass"))
+    assert one.grades[0].lines == ("it was interrupted",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes of this kind")
+def test_what_is_no_file_is_no_submission(tmp_path):
+    import os
+
+    folder = put_all(tmp_path, MISTAKE)
+    path = path_of(folder, EXERCISES[0])
+    path.unlink()
+    os.mkfifo(path)
+    (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(folder)
+    assert one.grades[0].lines[0].startswith(f"no file {path.name}")
+    path.unlink()
+    path.mkdir()
+    (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(folder)
+    assert one.grades[0].lines[0].startswith(f"no file {path.name}")
+
+
+def test_text_of_a_submission_can_be_printed(tmp_path):
+    hostile = "def gelu_forward(x):\n    raise ValueError('\\x1b[2J\\x00\\udcff\\uffff\\u202e' * 1000)"
+    (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(put_all(tmp_path, hostile))
+    keys = "def gelu_forward(x):\n    return {'a\\x1b\\x00\\nb' * 500: 'c\\x00\\x1b\\n' * 5000}, None"
+    (two,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(put_all(tmp_path / "two", keys))
+    for graded in (one, two):
+        assert all(line.isprintable() and len(line) <= 800 for line in graded.grades[0].lines)
+        assert ET.fromstring(to_junit([graded])).find(".//failure") is not None
+        assert table([graded]).encode()
+
+
+# ---- names ----
+
+NAMES_OF_FOLDERS = ["two\nlines", "two\tlines", "=1+1", "-anna", "junit.xml", "x" * 200, "\u202egnp", "CON", 'a<b>&"c']
+
+
+@pytest.fixture(scope="module")
+def badly_named(tmp_path_factory):
+    """Folders with names that break tables, CSV, XML or paths."""
+    folder = tmp_path_factory.mktemp("names")
+    names = NAMES_OF_FOLDERS if sys.platform != "win32" else ["=1+1", "-anna", "junit.xml", "x" * 100]
+    names = [*names, *(["b\udcffd", "Anna", "anna"] if sys.platform == "linux" else [])]
+    for name in names:
+        solve(new_kit(folder / name), NAMES[:1])
+    (folder / "notes.zip").write_text("x")
+    return folder
+
+
+def test_names_are_printable_and_differ(badly_named):
+    found = find_submissions(badly_named)
+    names = [one.name for one in found.submissions]
+    assert all(name.isprintable() and len(name) <= 85 for name in names)
+    assert len({name.casefold() for name in names}) == len(names) == len(list(badly_named.iterdir())) - 1
+    assert "not a submission: notes.zip, which is to be unpacked" in found.notes
+    assert all(note.isprintable() for note in found.notes)
+    if sys.platform != "win32":
+        assert "two?lines (2) is the folder 'two\\nlines'" in found.notes
+
+
+def test_reports_on_bad_names_are_well_formed(badly_named, tmp_path):
+    graded = Grader(seed=3, exercises=EXERCISES[:1]).grade(badly_named, jobs=2)
+    paths = write_reports(graded, tmp_path, seed=3)
+    assert len({str(path).casefold() for path in paths}) == len(paths) == len(graded) + 3
+    assert len(list(tmp_path.glob("*/results.json"))) == len(graded)
+    assert all(json.loads(path.read_bytes()) for path in tmp_path.glob("*/results.json"))
+    assert [suite.get("name") for suite in ET.parse(tmp_path / "junit.xml").getroot()] == [one.name for one in graded]
+    rows = list(csv.reader(io.StringIO((tmp_path / "grades.csv").read_text(encoding="utf-8"))))
+    assert len(rows) == len(graded) + 1
+    assert not any(row[0].startswith(("=", "+", "-", "@")) for row in rows)
+    lines = (tmp_path / "grades.txt").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if re.search(r" +\d+ +1 +1$", line)]) == len(graded)
+
+
+def test_folders_of_results_have_names_of_their_own(tmp_path):
+    names = ["a:b", "a?b", "a_b", "A_B", "grades.csv", "..", " . ", "nul", "y" * 60, "y" * 61]
+    graded = [Graded(name, (Grade(EXERCISES[0], 1.0, "passed", ()),)) for name in names]
+    paths = [path for path in write_reports(graded, tmp_path, seed=1) if path.name == "results.json"]
+    folders = [path.parent.name for path in paths]
+    assert len({name.casefold() for name in folders}) == len(names)
+    assert all(path.parent.parent == tmp_path for path in paths)
+    assert not any(set(name) & set('<>:"/\\|?*') or name.endswith((".", " ")) for name in folders)
+    again = [path for path in write_reports(graded[:4], tmp_path, seed=1) if path.name == "results.json"]
+    assert again == paths[:4]
+
+
+# ---- kits that ask for something else ----
+
+
+@pytest.mark.parametrize(
+    ("made", "graded_as", "note"),
+    [
+        ("tanh-gelu", (), "this kit asks for variant tanh-gelu; graded as the library's own way"),
+        (None, ("tanh-gelu",), "this kit asks for the library's own way; graded as variant tanh-gelu"),
+        ("tanh-gelu", ("tanh-gelu",), None),
+        ("pre-ln", (), None),  # of an exercise that does not count
+    ],
+)
+def test_a_kit_of_another_variant_is_noted(tmp_path, made, graded_as, note):
+    folder = new_kit(tmp_path / "kit", variants=(made,) if made else ())
+    (one,) = Grader(seed=3, variants=graded_as, exercises=EXERCISES[:1]).grade(folder)
+    assert one.notes == ((note,) if note else ())
+    assert (f"note: {note}\n" in table([one])) == bool(note)
+
+
+@pytest.mark.parametrize("content", ["", "[", "[]", '{"variants": 3}', '{"variants": [[]]}', "[" * 50_000])
+def test_a_damaged_note_of_variants_is_nothing(tmp_path, content):
+    folder = new_kit(tmp_path / "kit")
+    (folder / "kit.json").write_text(content)
+    (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(folder)
+    assert one.notes == ()
+
+
 # ---- reports ----
 
 
@@ -254,6 +418,48 @@ def test_the_command(classes, tmp_path, capsys):
     assert "gelu_forward" in printed
     assert printed.endswith("seed 5\n")
     assert json.loads((out / "results.json").read_text(encoding="utf-8"))["score"] == find("gelu_forward").points
+
+
+def test_a_class_of_one_is_a_class(tmp_path, capsys):
+    put(new_kit(tmp_path / "class" / "anna"), "gelu_forward", MISTAKE)
+    (tmp_path / "class" / "bob").mkdir()
+    command = ["exercises", "grade", str(tmp_path / "class"), "--only", "gelu_forward", "--seed", "5"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^anna +0 +0 +1$", printed, re.MULTILINE)
+    assert "note: not a submission: bob, which has no file of a kit\n" in printed
+    assert (tmp_path / "out" / "grades.txt").read_text(encoding="utf-8") == printed
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")} == {
+        "grades.txt",
+        "grades.csv",
+        "junit.xml",
+        "anna/results.json",
+    }
+
+
+def test_what_is_graded_is_written_before_the_next(tmp_path, capsys, monkeypatch):
+    for name in ("anna", "bob", "carla"):
+        put(new_kit(tmp_path / "class" / name), "gelu_forward", MISTAKE)
+    grade_one = Grader.grade_one
+    seen = []
+
+    def interrupted(self, folder, exercise):
+        if folder.name == "carla":
+            seen.extend(path.relative_to(out).as_posix() for path in sorted(out.rglob("*.*")))
+            raise KeyboardInterrupt
+        return grade_one(self, folder, exercise)
+
+    monkeypatch.setattr(Grader, "grade_one", interrupted)
+    out = tmp_path / "out"
+    command = ["exercises", "grade", str(tmp_path / "class"), "--only", "gelu_forward", "--seed", "5"]
+    assert main([*command, "--out", str(out)]) == 130
+    assert seen == ["anna/results.json", "bob/results.json", "grades.csv", "grades.txt", "junit.xml"]
+    text = (out / "grades.txt").read_text(encoding="utf-8")
+    assert "note: 1 of 3 submissions are not graded\n" in text
+    assert capsys.readouterr().out == text
+    assert len(ET.parse(out / "junit.xml").getroot()) == 2
+    assert len((out / "grades.csv").read_text(encoding="utf-8").splitlines()) == 3
+    assert not list(out.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(
