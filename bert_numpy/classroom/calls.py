@@ -95,7 +95,7 @@ def run_cell(name: str, source: str, namespace: dict[str, Any]) -> str:
 
 
 def use_library(others: list[tuple[str, str]], namespace: dict[str, Any]) -> None:
-    """Put the library's functions in the place of other exercises, so that one mistake counts once."""
+    """Put the library's functions in the place of other exercises of the chapter, so that one mistake counts once."""
     for name, module in others:
         if name in namespace:
             namespace[name] = getattr(importlib.import_module(module), name)

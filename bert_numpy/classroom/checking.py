@@ -129,7 +129,7 @@ def check(function: Callable[..., Any], name: str | None = None) -> Report:
     if "." in exercise.name:
         owner = getattr(function, "__globals__", {}).get(exercise.name.partition(".")[0])
         called = as_method(function, owner) if isinstance(owner, type) else function
-    with _library_beside(exercise, function):
+    with _library_beside(exercise, function, everywhere=kit is None):  # a session may hold several chapters
         feedback = give_feedback(answers, answers.of(called))
         lines = list(feedback.lines)
         if feedback.passed and exercise.variant(variants) is None:
@@ -174,10 +174,10 @@ def _shown(thing: Any) -> Any:
 
 
 @contextmanager
-def _library_beside(exercise: Exercise, function: Callable[..., Any]) -> Iterator[None]:
+def _library_beside(exercise: Exercise, function: Callable[..., Any], everywhere: bool) -> Iterator[None]:
     """The library's functions for other exercises among the globals of a function, and the student's again."""
     namespace = getattr(function, "__globals__", {})
-    others = [(name, module) for name, module in other_functions(exercise) if name in namespace]
+    others = [(name, module) for name, module in other_functions(exercise, everywhere) if name in namespace]
     before = {name: namespace[name] for name, _ in others}
     use_library(others, namespace)
     try:

@@ -76,7 +76,7 @@ def give_feedback(answers: Answers, actual: Sequence[Observation]) -> Feedback:
     failed = next((i for i, observation in enumerate(actual) if observation.error), None)
     if failed is not None:
         if actual[failed].kind == "stub" and stub_message(exercise) in actual[failed].error:
-            return Feedback("not begun", (f"{exercise.name} is still the stub",))
+            return Feedback("not begun", (f"{exercise.name} is still the stub: it raises NotImplementedError",))
         return Feedback("words", _error_words(exercise, calls[failed], actual[failed]))
     recognized = recognize(answers, actual)
     if recognized.mistakes:
@@ -275,7 +275,8 @@ def _number_line(exercise: Exercise, call: Call, difference: Difference, variant
     place = f"{name}{list(difference.where)}" if difference.where else name
     if difference.kind == "dtype":
         return f"{name} is {difference.actual}, expected {difference.expected}"
-    line = f"{name} is wrong: {place} is {_short(difference.actual)}, expected {_short(difference.expected)}"
+    actual, right = _told_apart(difference.actual, difference.expected)
+    line = f"{name} is wrong: {place} is {actual}, expected {right}"
     line += _tokens(exercise, call, {difference.path: (difference.actual, difference.expected)})
     if difference.kind == "values":
         line += f"; max|d|/RMS is {difference.error:.2g}"
@@ -369,6 +370,14 @@ def unflatten(flat: Any) -> Any:
 
 def _short(number: Any) -> str:
     return f"{number:.6g}" if isinstance(number, float) else repr(number)
+
+
+def _told_apart(first: Any, second: Any) -> tuple[str, str]:
+    """Two numbers with six digits, or as many as it takes to see that they differ."""
+    if not (isinstance(first, float) and isinstance(second, float)):
+        return _short(first), _short(second)
+    texts = ((f"{first:.{digits}g}", f"{second:.{digits}g}") for digits in range(6, 18))
+    return next((pair for pair in texts if pair[0] != pair[1]), (repr(first), repr(second)))
 
 
 def _shortened(thing: Any) -> str:

@@ -60,8 +60,9 @@ that unpacks it is there, and the text above the function says what is in it.  `
 respect to `foo`, and has the shape of `foo`.
 
 If you want to try things, call your function: the docstrings have examples, and every file is a plain Python script.
-An exercise may use functions of earlier ones; the check puts the library's in their place, so that a mistake counts
-once.
+An exercise may use functions of earlier ones.  While it is checked, the functions that the other exercises of the same
+file ask for are the library's, whatever you wrote there: a mistake in one must not fail another.  Helper functions of
+your own stay yours; call them as you like, but not as another exercise of the file.
 
 The letters of the axes:
 

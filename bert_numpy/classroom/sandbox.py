@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from .calls import Flat
-from .catalogue import all_exercises
+from .catalogue import all_exercises, chapter_of
 from .comparing import Call, Observation
 from .exercise import Exercise
 from .given import PACKAGE, write_given
@@ -238,9 +238,14 @@ def run_limited(
         process.wait()
 
 
-def other_functions(exercise: Exercise) -> list[tuple[str, str]]:
-    """(name, module) of the functions that other exercises ask for."""
-    others = [other for other in all_exercises() if other is not exercise and "." not in other.name]
+def other_functions(exercise: Exercise, everywhere: bool = False) -> list[tuple[str, str]]:
+    """(name, module) of the functions that other exercises ask for.
+
+    Those of the same chapter, or `everywhere`: a chapter imports what it needs of the others, and whatever a student
+    calls so there is a helper.
+    """
+    exercises = all_exercises() if everywhere else chapter_of(exercise)[1].exercises
+    others = [other for other in exercises if other is not exercise and "." not in other.name]
     return [(other.name, other.module) for other in others]
 
 

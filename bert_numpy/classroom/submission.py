@@ -7,8 +7,10 @@ Here: files to cells.  Not here: running them (`sandbox.py`).
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,5 +82,24 @@ def _of_notebook(name: str, text: str) -> list[CodeCell]:
 
 
 def _without_magic(source: str) -> str:
-    """Lines for IPython alone, `%timeit` or `!ls`, become empty."""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
+    """Lines for IPython alone, `%timeit` or `!ls`, do nothing; lines that go on from the one before stay."""
+    kept: list[str] = []
+    for line in source.split("\n"):
+        if line.lstrip().startswith(("%", "!")) and not _goes_on(kept):
+            line = line[: len(line) - len(line.lstrip())] + "pass"
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def _goes_on(lines: list[str]) -> bool:
+    """Whether a bracket or a text is open behind some lines, or the last one ends with a backslash."""
+    if lines and lines[-1].endswith("\\"):
+        return True
+    try:
+        for _ in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
+            pass
+    except tokenize.TokenError as error:
+        return "EOF" in str(error) or "triple-quoted" in str(error)
+    except SyntaxError:  # of the indentation
+        return False
+    return False

@@ -37,6 +37,16 @@ def norm_gradients(dy, cache):
     return dx, (dy * x_hat).sum(axis=leading), dy.sum(axis=leading)
 
 
+def test_numbers_are_shown_as_long_as_it_takes_to_tell_them_apart():
+    for factor in (1 + 1e-7, 1 + 3e-9):
+        _, text = told(FORWARD, lambda *args, factor=factor: ((normalize(*args) * factor).astype(args[0].dtype), None))
+        shown, expected = re.search(r"\] is (\S+), expected ([^\s;]+);", text).groups()
+        assert shown != expected
+        assert float(shown) == pytest.approx(float(expected), rel=1e-6)
+    _, text = told(FORWARD, lambda *args: (normalize(*args) * 2, None))
+    assert all(len(digits) <= 8 for digits in re.search(r"\] is -?(\S+), expected -?([^\s;]+);", text).groups())
+
+
 def test_another_way_of_writing_it_passes():
     assert told(FORWARD, lambda *args: (normalize(*args), None)) == ("passed", "")
     assert told(BACKWARD, norm_gradients) == ("passed", "")
@@ -231,7 +241,8 @@ def test_an_untouched_stub():
     def stub(*args):
         raise NotImplementedError("layer_norm_forward: this body is yours to write")
 
-    assert told(FORWARD, stub) == ("not begun", "layer_norm_forward is still the stub")
+    said = "layer_norm_forward is still the stub: it raises NotImplementedError"
+    assert told(FORWARD, stub) == ("not begun", said)
 
 
 def test_no_feedback_shows_the_solution():

@@ -19,6 +19,7 @@ from bert_numpy.classroom.kit_files import path_of
 from bert_numpy.classroom.reports import table, to_csv, to_gradescope, to_junit, write_reports
 from bert_numpy.classroom.sandbox import Limits
 from bert_numpy.classroom.source import solution
+from bert_numpy.classroom.submission import read_cells
 from bert_numpy.cli import main
 
 NAMES = ("gelu_forward", "gelu_backward", "layer_norm_backward")
@@ -161,6 +162,23 @@ def test_notebooks_are_graded(tmp_path):
     path.write_text(json.dumps(notebook), encoding="utf-8")
     (one,) = Grader(seed=3, exercises=EXERCISES[:2]).grade(folder)
     assert [grade.rung for grade in one.grades] == ["passed", "not begun"]
+
+
+def test_only_lines_for_ipython_are_left_out(tmp_path):
+    """A line may begin with % or !: within brackets, behind a backslash and in a text."""
+    source = (
+        "%matplotlib inline\n!ls\nif True:\n    %timeit 1\n"
+        "x = (7\n     % 4\n     != 4)\ny = 7 \\\n  % 4\n"
+        'text = """\n%s is 3\n! """\n'
+        "assert (x, y) == (True, 3)\n\n%%time\n"
+    )
+    path = tmp_path / "01_words.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": source}]}), encoding="utf-8")
+    (cell,) = read_cells(path)
+    namespace = {}
+    exec(compile(cell.source, "cell", "exec"), namespace)
+    assert namespace["text"] == "\n%s is 3\n! "
+    assert cell.source.count("\n") == source.count("\n")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"cells": 3}', '{"cells": [{}]}', "[" * 100_000])

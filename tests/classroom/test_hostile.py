@@ -316,6 +316,22 @@ def test_errors_may_be_shown():
     assert outcome.printed.count("ZeroDivisionError") >= 3
 
 
+def test_helpers_stay_whatever_they_are_called():
+    """Only what other exercises of the same file ask for is replaced by the library's."""
+    helper = "def relative_error(x): return x - x.mean(-1, keepdims=True)\n"  # an exercise of another chapter
+    function = SIGNATURE + (
+        "    centred = relative_error(x)\n"
+        "    rstd = 1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)\n"
+        "    return centred * rstd * weight + bias, None"
+    )
+    outcome = outcome_of(HEAD + helper + function)
+    assert passes(outcome), outcome
+    backward, answers = find("layer_norm_backward"), Answers(find("layer_norm_backward"), seed=3)
+    uses = "def layer_norm_backward(dy, cache): return layer_norm_forward.__module__\n"
+    outcome = SANDBOX.run(backward, [CodeCell("layer_norm.py", HEAD + function + "\n" + uses)], answers.calls)
+    assert {o.outputs[""] for o in outcome.observations} == {"bert_numpy.nn.functional"}
+
+
 def test_other_packages_fail_softly():
     cells = [
         CodeCell("a.ipynb, code cell 1", "import matplotlib.pyplot as plt"),

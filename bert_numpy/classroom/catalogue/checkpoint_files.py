@@ -94,6 +94,13 @@ CHAPTER = Chapter(
                     "The bit patterns are taken for whole numbers.  `astype` converts values; the bits should stay.",
                 ),
                 Mistake(
+                    "integers converted as they are",
+                    "return wide.view(np.float32)",
+                    "return np.asarray(bits).astype(np.float32)",
+                    "The 16 bits are taken for whole numbers, 16256 where they mean 1.  They are the upper half of a "
+                    "float32 and need only be put there.",
+                ),
+                Mistake(
                     "lower half",
                     "    wide <<= np.uint32(16)\n",
                     "",
