@@ -6,7 +6,7 @@
 - `comparison.py`: a port of BERT against this package, tap by tap, with the name of its mistake.
 
 To read the last, follow `steps.py`, `operations.py`, `evaluation.py`, `precision.py`, `noise.py`, `dumps.py`,
-`comparison.py`, `divergences.py`, `diagnosis.py`, `report.py`.
+`evidence.py`, `comparison.py`, `changes.py`, `divergences.py`, `diagnosis.py`, `report.py`.
 """
 
 from .arrays import TOLERANCES, ArrayReport, ArrayTap, compare_arrays

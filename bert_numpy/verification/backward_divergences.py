@@ -1,6 +1,6 @@
 """Mistakes that show in gradients alone: the forward pass is right, and its derivative is not.
 
-Here: the list.  Those of the forward pass, and what a divergence is: `divergences.py`.
+Here: the list.  Not here: those of the forward pass (`divergences.py`), what a divergence is (`changes.py`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..configuration import BertConfig
-from .divergences import Change, Divergence, at_activation, is_residual, on
+from .changes import Change, Divergence, at_activation, is_residual, on
 from .steps import Step
 
 

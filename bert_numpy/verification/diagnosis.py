@@ -20,10 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .attention_divergences import MASK_IGNORED
 from .backward_divergences import backward_divergences
-from .divergences import LOSS_WITHOUT, MASK_IGNORED, Divergence, forward_divergences
+from .changes import Divergence
+from .divergences import forward_divergences
 from .evaluation import GRADIENT
 from .evidence import NOT_CLIPPED, PER_TENSOR, Evidence
+from .head_divergences import LOSS_WITHOUT
 from .precision import EPSILONS
 from .reference import Reference
 from .report import CaseReport, Finding, TapResult

@@ -3,9 +3,10 @@
 A divergence says of every step what becomes of it, or that it is not concerned.  The diagnosis (`diagnosis.py`) applies
 one to the steps behind a tap that differs and looks whether the port's numbers come out.
 
-Here: those of the forward pass.  Those that show in gradients alone are in `backward_divergences.py`.  Two kinds of
-mistakes are no change of a step, since they contain chance: dropout that was left on, and weights that were never
-loaded.  They are recognized by their traces, in `diagnosis.py`.
+Here: those of the forward pass; attention and heads have lists of their own (`attention_divergences.py`,
+`head_divergences.py`).  Not here: those that show in gradients alone (`backward_divergences.py`), what a divergence is
+(`changes.py`).  Two kinds of mistakes are no change of a step, since they contain chance: dropout that was left on, and
+weights that were never loaded.  They are recognized by their traces, in `diagnosis.py`.
 """
 
 from __future__ import annotations
@@ -13,39 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
 from ..configuration import BertConfig
+from .attention_divergences import attention_divergences
+from .changes import Change, Divergence, altered, at, at_activation, is_residual, on, without
+from .head_divergences import head_divergences
 from .precision import ROUNDINGS
 from .steps import Step, last_tap
 
-Change = Callable[[Step], Step | None]
-
-MASK_IGNORED, MASK_ON_QUERIES = "mask ignored", "mask on the queries"
-CAUSAL = "causal mask: later tokens are hidden"
-LOSS_WITHOUT = "loss without that of"
-
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
-
-
-class Divergence(NamedTuple):
-    """One way to differ from BERT.
-
-    Attributes
-    ----------
-    name : str
-        What the port does, in a few words: "LayerNorm epsilon 1e-05".
-    remedy : str
-        What to change in the port.
-    change : function of a Step
-        The step as the port has it, or None if it is not concerned.
-    """
-
-    name: str
-    remedy: str
-    change: Change
 
 
 def forward_divergences(config: BertConfig) -> list[Divergence]:
@@ -65,39 +44,13 @@ def forward_divergences(config: BertConfig) -> list[Divergence]:
     return [
         *_activations(config),
         *_norms(config),
-        *_attention(config),
+        *attention_divergences(config),
         *_embeddings(config),
         *_parameters(),
         *_blocks(config),
-        *_pooler(),
         *_layers(config),
-        *_losses(),
+        *head_divergences(config),
     ]
-
-
-# ---- ways to say which steps are concerned ----------------------------------
-
-
-def on(operation: str, **settings: object) -> Change:
-    """Steps of one operation, with other settings."""
-    return lambda step: step.set(**settings) if step.operation == operation else None
-
-
-def at(suffix: str, change: Change) -> Change:
-    """Steps whose tap ends so."""
-    return lambda step: change(step) if step.tap.endswith(suffix) else None
-
-
-def at_activation(config: BertConfig, **settings: object) -> Change:
-    """The activations that the configuration names; not the pooler's tanh."""
-    return lambda step: step.set(**settings) if step.operation == "activation" and step.tap != "pooler" else None
-
-
-def _altered(operation: str, change: Callable[[np.ndarray], np.ndarray], *suffixes: str) -> Change:
-    return lambda step: step.alter(change, *suffixes) if step.operation == operation else None
-
-
-# ---- the list ---------------------------------------------------------------
 
 
 def _activations(config: BertConfig) -> Iterator[Divergence]:
@@ -146,86 +99,6 @@ def _norms(config: BertConfig) -> Iterator[Divergence]:
     )
 
 
-def _attention(config: BertConfig) -> Iterator[Divergence]:
-    H, A = config.hidden_size, config.num_attention_heads
-    D = H // A
-    yield Divergence(MASK_IGNORED, "hide the padding: add the mask to the scores before softmax", _mask("none"))
-    yield Divergence("mask multiplied after softmax", "add the mask to the scores, before softmax", _multiplied)
-    for value in (-10000.0, -1e9):
-        yield Divergence(
-            f"mask of {value:g} added after softmax", "add the mask to the scores, before softmax", _mask_after(value)
-        )
-    yield Divergence(MASK_ON_QUERIES, "hide keys: the mask has the shape (B, 1, 1, S)", _mask("queries"))
-    for places, what in ((1, "long: it lets one token of padding be seen"), (-1, "short: it hides the last token")):
-        yield Divergence(f"mask one token too {what}", "attention_mask is 1 at the tokens", on("probs", longer=places))
-    yield Divergence(
-        CAUSAL,
-        "BERT looks to both sides: hide padding, and nothing else",
-        on("probs", causal=True),
-    )
-    root, whole = f"divide the scores by the root of the head size {D}", f"divide by the root of {D}, not by {D}"
-    yield Divergence("scores not scaled", root, on("scores", scale=1.0))
-    yield Divergence("scores divided by the head size", whole, on("scores", scale=1 / D))
-    if A > 1:
-        yield Divergence("scores divided by the root of hidden_size", root, on("scores", scale=1 / math.sqrt(H)))
-        yield Divergence(
-            "heads interleaved", f"head a has the block of {D} that begins at {D}·a", _split("interleaved")
-        )
-        yield Divergence(
-            "heads reshaped without moving the axis",
-            "reshape to (B, S, A, D), then transpose to (B, A, S, D)",
-            _split("reshaped"),
-        )
-        for split, what in (("interleaved", "interleaved"), ("reshaped", "reshaped without moving the axis")):
-            yield Divergence(
-                f"heads {what}, on their way in only",
-                "reshape to (B, S, A, D), then transpose to (B, A, S, D)",
-                _split(split, merge="blocks"),
-            )
-        yield Divergence(
-            "heads merged without moving the axis",
-            "transpose the context to (B, S, A, D) before it is reshaped to (B, S, H)",
-            on("context", merge="reshaped"),
-        )
-        for scale, how in ((1 / math.sqrt(H), ""), (1 / math.sqrt(D), ", scaled as for many")):
-            yield Divergence(f"one head instead of {A}{how}", f"split H into {A} heads", _one_head(scale))
-    yield Divergence("softmax over the queries", "softmax runs over the keys, the last axis", on("probs", axis=-2))
-    yield Divergence(
-        "query and key exchanged",
-        "scores = query @ keyᵀ: rows are queries",
-        lambda step: step._replace(inputs=step.inputs[::-1]) if step.operation == "scores" else None,
-    )
-
-
-def _mask(how: str) -> Change:
-    return on("probs", mask=how)
-
-
-_multiplied = _mask("multiplied after")
-
-
-def _mask_after(value: float) -> Change:
-    return on("probs", mask="added after", hidden_value=value)
-
-
-def _split(how: str, **merge: str) -> Change:
-    def change(step: Step) -> Step | None:
-        if step.operation == "context":
-            return step.set(split=how, **merge)
-        return step.set(split=how) if step.operation == "scores" else None
-
-    return change
-
-
-def _one_head(scale: float) -> Change:
-    def change(step: Step) -> Step | None:
-        if step.operation == "scores":
-            return step.set(heads=1, scale=scale)
-        return step.set(heads=1) if step.operation == "context" else None
-
-    return change
-
-
 def _embeddings(config: BertConfig) -> Iterator[Divergence]:
     def ids(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Change:
         return lambda step: step.set(ids=change)
@@ -246,31 +119,23 @@ def _embeddings(config: BertConfig) -> Iterator[Divergence]:
         yield Divergence(
             f"sinusoidal positions{name}",
             "BERT's positions are learnt: look them up in position_embeddings.weight",
-            at(positions, _altered("embedding", form, ".weight")),
+            at(positions, altered("embedding", form, ".weight")),
         )
     times, factor = "word embeddings times the root of hidden_size", math.sqrt(config.hidden_size)
     unscaled = "add the rows of word_embeddings.weight as they are"
     words = "embeddings.word_embeddings"
-    yield Divergence(times, unscaled, at(words, _altered("embedding", partial(np.multiply, factor), ".weight")))
+    yield Divergence(times, unscaled, at(words, altered("embedding", partial(np.multiply, factor), ".weight")))
     yield Divergence(f"{times}, in the sum", unscaled, at("embeddings.add", lambda step: step.set(first_times=factor)))
     for tap in (positions, segments):
         yield Divergence(
             f"{tap.removeprefix('embeddings.')} not added",
             "sum words, positions and segments",
-            at("embeddings.add", _without(tap)),
+            at("embeddings.add", without(tap)),
         )
 
 
 def _shifted(shift: int, ids: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.clip(ids + shift, 0, len(table) - 1)
-
-
-def _without(source: str) -> Change:
-    def change(step: Step) -> Step | None:
-        left = tuple(name for name in step.inputs if name != source)
-        return step._replace(inputs=left) if len(left) < len(step.inputs) else None
-
-    return change
 
 
 def _sinusoids(table: np.ndarray) -> np.ndarray:
@@ -293,16 +158,16 @@ def _angles(table: np.ndarray) -> np.ndarray:
 
 
 def _parameters() -> Iterator[Divergence]:
-    yield Divergence("bias missing", "add the bias", _altered("linear", np.zeros_like, "bias"))
+    yield Divergence("bias missing", "add the bias", altered("linear", np.zeros_like, "bias"))
     yield Divergence(
         "weight transposed",
         "weights are stored (out, in): y = x @ weight.T + bias",
-        _altered("linear", _transposed, "weight"),
+        altered("linear", _transposed, "weight"),
     )
     loaded = "load LayerNorm.gamma and LayerNorm.beta, which newer files call weight and bias"
     yield Divergence("LayerNorm gain and bias not loaded", loaded, _unloaded)
-    yield Divergence("LayerNorm gain not loaded", loaded, _altered("layer_norm", np.ones_like, "weight"))
-    yield Divergence("LayerNorm bias not loaded", loaded, _altered("layer_norm", np.zeros_like, "bias"))
+    yield Divergence("LayerNorm gain not loaded", loaded, altered("layer_norm", np.ones_like, "weight"))
+    yield Divergence("LayerNorm bias not loaded", loaded, altered("layer_norm", np.zeros_like, "bias"))
     for dtype in ("float16", "bfloat16"):
         yield Divergence(
             f"weights rounded to {dtype}",
@@ -356,10 +221,6 @@ def _blocks(config: BertConfig) -> Iterator[Divergence]:
     )
 
 
-def is_residual(step: Step) -> bool:
-    return step.operation == "add" and step.unit.startswith("encoder")
-
-
 def _other_norm(step: Step) -> Step | None:
     """The norm of one half of a layer with the parameters of the other."""
     if step.operation != "layer_norm" or not step.unit.startswith("encoder"):
@@ -400,22 +261,6 @@ def _input_of(unit: str) -> str:
     return f"encoder.layer.{i - 1}.output" if i else "embeddings"
 
 
-def _pooler() -> Iterator[Divergence]:
-    for index, which in (
-        (1, "the second token"),
-        ("last", "the last token"),
-        ("mean", "the mean of all tokens"),
-        ("very last", "the last position, padding or not"),
-        ("mean of all", "the mean of all positions, padding too"),
-    ):
-        yield Divergence(f"pooler of {which}", "pool the first token, [CLS]", on("token", index=index))
-    yield Divergence(
-        "pooler without tanh",
-        "pooler_output is tanh(W h + b)",
-        lambda step: step.set(act="identity") if step.tap == "pooler" else None,
-    )
-
-
 def _layers(config: BertConfig) -> Iterator[Divergence]:
     L = config.num_hidden_layers
     for j in range(L):
@@ -432,20 +277,6 @@ def _layers(config: BertConfig) -> Iterator[Divergence]:
             at(last_tap(config), partial(_copy_of, source)),
         )
 
-    if L > 1:
-        yield Divergence(
-            "head fed with the last hidden state but one",
-            f"heads and pooler read the output of layer {L - 1}, the last one",
-            lambda step: _early(step, last_tap(config), f"encoder.layer.{L - 2}.output"),
-        )
-
-
-def _early(step: Step, last: str, before: str) -> Step | None:
-    """A step outside of the encoder that reads the hidden state before the last."""
-    if last not in step.inputs or step.unit.startswith("encoder"):
-        return None
-    return step._replace(inputs=tuple(before if name == last else name for name in step.inputs))
-
 
 def _copy_of(source: str, step: Step) -> Step:
     return Step(step.tap, "identity", (source,))
@@ -456,43 +287,3 @@ def _weights_of(j: int, step: Step) -> Step | None:
     if not step.unit.startswith("encoder") or not step.parameters or step.unit == other:
         return None
     return step._replace(parameters=tuple(name.replace(step.unit, other, 1) for name in step.parameters))
-
-
-def _losses() -> Iterator[Divergence]:
-    def words(step: Step) -> bool:
-        return step.operation == "cross_entropy" and "input_ids" in step.inputs
-
-    def labelled(**settings: object) -> Change:
-        return lambda step: step.set(**settings) if words(step) else None
-
-    for tap, of in (
-        ("mlm", "the masked words"),
-        ("nsp", "the next sentence"),
-        ("start", "the starts"),
-        ("end", "the ends"),
-    ):
-        yield Divergence(f"{LOSS_WITHOUT} {of}", "the loss is the sum of both", at("loss", _without(f"loss.{tap}")))
-    only = "only positions with a label count: ignore_index=-100, and the mean over these"
-    yield Divergence(
-        "softmax before the loss",
-        "cross-entropy takes the logits: it has a softmax of its own",
-        on("cross_entropy", softmax_before=True),
-    )
-    yield Divergence(
-        "loss summed over the labels",
-        "divide by the number of labels that are not -100",
-        on("cross_entropy", unlabelled="summed"),
-    )
-    yield Divergence(
-        "loss with ignore_index 0",
-        "0 is a label like any other (in NSP: the next sentence); ignore -100",
-        on("cross_entropy", ignore_index=0),
-    )
-    yield Divergence("MLM loss over all positions", only, labelled(unlabelled="own"))
-    yield Divergence("MLM loss over all positions, unlabelled ones as id 0", only, labelled(unlabelled="zero"))
-    yield Divergence("MLM loss divided by the number of all positions", only, labelled(unlabelled="divided"))
-    yield Divergence(
-        "mean-reduced MLM loss times the mask",
-        "multiply the loss of each position (reduction='none') by the mask, and divide by the sum of the mask",
-        labelled(unlabelled="masked mean"),
-    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .noise import (
     Values,
     cosine_distance,
     factor,
+    is_certain,
     make_runs,
     quotient,
     rms_of_all,
@@ -137,13 +139,17 @@ class Evidence:
         truth = self.clipped(name, runs.truth)
         few = np.size(truth) < FEW_NUMBERS
         samples = runs.rough if few else runs.rough[:1]
-        if name.startswith(GRADIENT):
+        if name.startswith(GRADIENT) and (runs.fused or self._is_certain):
             samples = [*samples, runs.again]
         rough = [self.clipped(name, run) for run in samples]
         if truth is None:  # nothing depends on it: its gradient is 0
             truth = np.zeros_like(self.given[name]) if name in self.given else None
             rough = [truth]
         return Values(truth, rough, self._terms(name, runs.truth))
+
+    @cached_property
+    def _is_certain(self) -> bool:
+        return is_certain(self.whole.truth)
 
     def _terms(self, name: str, run: Run) -> float:
         """RMS of Σ|dy|, where the gradient of a bias is Σ dy."""
@@ -250,9 +256,9 @@ class Evidence:
         actual, places = self.given[name], self.places(name, np.shape(expected))
         if places.all():
             return actual, expected
-        if (places.any(axis=-1) == places.all(axis=-1)).all():
-            places = places.any(axis=-1)
-        return actual[places], expected[places]
+        rows = np.asarray(places.any(axis=-1))
+        counted = rows if (rows == places.all(axis=-1)).all() else places
+        return actual[counted], expected[counted]
 
     def places(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Which entries count."""

@@ -20,13 +20,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .evaluation import Graph, Run
+from .evaluation import GRADIENT, Graph, Run
 from .precision import EPSILONS, ROUNDINGS
 from .reference import Reference
 from .steps import Step
 
 FEW_NUMBERS, MORE_NOISE = 4096, 7
 """Of so few numbers the noise is measured by so many more runs."""
+
+
+LOSSES, CERTAIN = ("cross_entropy", "span"), 0.05
+"""Losses that have a softmax; where 1 - p is below this at every label, rounding of p counts."""
 
 
 class Measured(NamedTuple):
@@ -43,12 +47,14 @@ class Measured(NamedTuple):
 class Runs(NamedTuple):
     """The same steps in float64, in the precision of the port, and some more times with rounding errors.
 
-    `again` has what the backward of other programs may compute anew; it is for gradients.
+    `again` has what the backward of other programs may compute anew; it is for gradients.  `fused`: attention may be
+    fused, so that this is not the same.
     """
 
     truth: Run
     rough: list[Run]
     again: Run
+    fused: bool
 
 
 class Values(NamedTuple):
@@ -78,16 +84,30 @@ def make_runs(
         jitter = _Jitter(np.random.default_rng(seed), EPSILONS[precision])
         rough.append(Run(graph, reference.parameters, inputs, given, dtype, rounding, jitter))
     epsilon = EPSILONS["float32"]
-    again = (step.set(recomputed=epsilon) if _is_unsteady(step, shown) else step for step in graph.steps.values())
-    return Runs(truth, rough, Run(Graph(again), reference.parameters, inputs, given, np.float32, rounding))
+    fused = {step.tap for step in graph.steps.values() if _may_be_fused(step, shown)}
+    again = [
+        step.set(recomputed=epsilon) if step.tap in fused or step.operation in LOSSES else step
+        for step in graph.steps.values()
+    ]
+    return Runs(truth, rough, Run(again, reference.parameters, inputs, given, np.float32, rounding), bool(fused))
 
 
-def _is_unsteady(step: Step, shown: Container[str]) -> bool:
-    """Whether the backward of a step depends on how its probabilities are computed."""
-    if step.operation == "probs":
-        attention = step.tap.removesuffix("probs")
-        return not any(f"{attention}{name}" in shown for name in ("scores", "probs", "dropout"))
-    return step.operation in ("cross_entropy", "span")
+def _may_be_fused(step: Step, shown: Container[str]) -> bool:
+    attention = step.tap.removesuffix("probs")
+    return step.operation == "probs" and not any(
+        f"{attention}{name}" in shown for name in ("scores", "probs", "dropout")
+    )
+
+
+def is_certain(run: Run) -> bool:
+    """Whether a run is nearly certain of all labels of one of its losses."""
+    for step in run.steps.values():
+        if step.operation in LOSSES and run.has(step.tap):
+            gradient = np.atleast_2d(run.value(GRADIENT + step.inputs[0]))  # (p - 1 at the label) / count
+            count = (gradient != 0).any(axis=-1).sum()
+            if np.abs(gradient).max() * count < CERTAIN:
+                return True
+    return False
 
 
 def factor(rough: np.ndarray, precision: str) -> float:

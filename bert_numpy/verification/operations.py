@@ -8,13 +8,14 @@
 gradient that was assigned where it should have been added.  So a mistake of a port is a step with another setting,
 and can be computed exactly as the port computes it.
 
-Here: arithmetic.  Not here: which steps BERT has (`steps.py`), which settings are mistakes (`divergences.py`).
+Here: arithmetic.  Not here: which steps BERT has (`steps.py`), which settings are mistakes (`divergences.py`), losses
+(`loss_operations.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,9 +23,7 @@ import numpy as np
 
 from ..nn import functional as F
 from ..nn.layers import ACTIVATIONS
-
-Arrays = tuple[Any, ...]
-Settings = Mapping[str, Any]
+from .loss_operations import LOSSES, Arrays, Settings
 
 
 class Operation(NamedTuple):
@@ -75,7 +74,7 @@ def _add_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
     if "first_times" in settings:
         gradients[0] = gradients[0] * gradients[0].dtype.type(settings["first_times"])
     if "dropped" in settings:
-        gradients[settings["dropped"]] = None
+        gradients = [None if i == settings["dropped"] else gradient for i, gradient in enumerate(gradients)]
     return tuple(gradients), ()
 
 
@@ -389,95 +388,6 @@ def _context_backward(dy: np.ndarray, cache: Any) -> tuple[Arrays, Arrays]:
     return (dprobs, merge_heads(dvalue, split)), ()
 
 
-# ---- losses -----------------------------------------------------------------
-
-
-def _cross_entropy_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """Mean over the labels that are not -100.  `ignore_index`: another label that does not count either.
-
-    `unlabelled`: "own" counts positions without a label too, with their own id as label (the third input); "zero"
-    with label 0; "divided" leaves them out of the sum and counts them in the divisor; "masked mean" takes the mean
-    over all, "zero" for those without, times the fraction of the labelled; "summed" has no divisor.
-    `softmax_before`: the softmax of the logits is taken for the logits.  `gradient_summed`: backward has no divisor.
-    `rounding`: of the probabilities, before 1 is subtracted from that of the label; of one that is near 1, this leaves
-    little.  `recomputed`: one rounding, by which each probability is too large.
-    """
-    logits, labels = inputs[:2]
-    how = settings.get("unlabelled", "left out")
-    labels = labels.reshape(logits.shape[:-1])
-    labels = np.where(labels == settings.get("ignore_index", -100), -100, labels)
-    live = labels != -100
-    factor = 1.0
-    if how == "own":
-        labels = np.where(live, labels, inputs[2])
-    elif how in ("zero", "masked mean"):
-        labels = np.where(live, labels, 0)
-    if how in ("divided", "masked mean"):
-        factor = float(live.mean())
-    if how == "summed":
-        factor = float(live.sum())
-    softmax_cache = None
-    if settings.get("softmax_before"):
-        logits, softmax_cache = F.softmax_forward(logits)
-    loss, cache = F.cross_entropy_forward(logits, labels)
-    if "rounding" in settings:
-        log_probs, *rest = cache
-        with np.errstate(divide="ignore"):  # a probability that is rounded to 0
-            cache = np.log(settings["rounding"](np.exp(log_probs))), *rest
-    cache = _too_large(cache, settings)
-    of_gradient = factor * float(live.sum()) if settings.get("gradient_summed") else factor
-    return loss * loss.dtype.type(factor), (cache, of_gradient, len(inputs), softmax_cache)
-
-
-def _too_large(cache: Any, settings: Settings) -> Any:
-    """The cache of cross-entropy with every probability p (1 + ε), ε = `recomputed`: log p + ε.
-
-    Where p is near 1, the gradient p - 1 is of the size of p's rounding, and each program has its own.
-    """
-    log_probs, *rest = cache
-    return (log_probs + settings.get("recomputed", 0.0), *rest)
-
-
-def _cross_entropy_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
-    cache, factor, count, softmax_cache = cache
-    dlogits = F.cross_entropy_backward(float(dy) * factor, cache)
-    if softmax_cache is not None:
-        dlogits = F.softmax_backward(dlogits, softmax_cache)
-    return (dlogits, *(None,) * (count - 1)), ()
-
-
-def _mse_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """Mean squared difference from the labels: regression."""
-    logits, labels = inputs
-    return F.mse_loss_forward(logits, labels.reshape(logits.shape).astype(logits.dtype))
-
-
-def _mse_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
-    return (F.mse_loss_backward(float(dy), cache), None), ()
-
-
-def _binary_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """Mean binary cross-entropy: several labels at once."""
-    logits, labels = inputs
-    return F.binary_cross_entropy_with_logits_forward(logits, labels.reshape(logits.shape).astype(logits.dtype))
-
-
-def _binary_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
-    return (F.binary_cross_entropy_with_logits_backward(float(dy), cache), None), ()
-
-
-def _span_forward(inputs: Arrays, parameters: Arrays, settings: Settings) -> tuple[Any, Any]:
-    """Half the cross-entropy of the logits over the positions: the loss of starts and that of ends are averaged."""
-    logits, positions = inputs
-    S = logits.shape[1]
-    loss, cache = F.cross_entropy_forward(logits, np.clip(positions.reshape(-1), 0, S), ignore_index=S)
-    return loss / loss.dtype.type(2), _too_large(cache, settings)
-
-
-def _span_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
-    return (F.cross_entropy_backward(float(dy) / 2, cache), None), ()
-
-
 OPERATIONS = {
     "embedding": Operation(_embedding_forward, _embedding_backward),
     "add": Operation(_add_forward, _add_backward),
@@ -490,9 +400,6 @@ OPERATIONS = {
     "scores": Operation(_scores_forward, _scores_backward),
     "probs": Operation(_probs_forward, _probs_backward),
     "context": Operation(_context_forward, _context_backward),
-    "cross_entropy": Operation(_cross_entropy_forward, _cross_entropy_backward),
-    "mse": Operation(_mse_forward, _mse_backward),
-    "binary_cross_entropy": Operation(_binary_forward, _binary_backward),
-    "span": Operation(_span_forward, _span_backward),
+    **{name: Operation(*pair) for name, pair in LOSSES.items()},
 }
 """By the name that a step gives."""

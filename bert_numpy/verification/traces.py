@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .divergences import CAUSAL, MASK_ON_QUERIES
+from .attention_divergences import CAUSAL, MASK_ON_QUERIES
 
 FEW_NUMBERS = 64
 """Of fewer numbers a correlation says nothing."""
@@ -51,7 +51,7 @@ def wrong_mask(actual: np.ndarray, expected: np.ndarray, real: np.ndarray) -> st
     if still and (hidden < LEAST_MASK).any() and (np.abs(hidden) < scale).any():
         return "mask of a part of the padding only"
     both = rows & keys
-    later = both & ~np.tri(*actual.shape[-2:], dtype=bool)
+    later = both & (np.tri(*actual.shape[-2:]) == 0)
     if later.any() and (moved[later] < LEAST_MASK).all() and np.abs(moved[both & ~later]).max(initial=0) < scale:
         return CAUSAL
     if hidden.size and np.ptp(seen) < scale and np.abs(hidden).max(initial=0) < scale:
