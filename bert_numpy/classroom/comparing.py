@@ -279,8 +279,9 @@ def _compare_leaf(
             return []
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         return [Difference(number, path, "text", expected[where].item(), actual[where].item(), where)]
-    if not np.array_equal(np.isfinite(expected), np.isfinite(actual)):
-        where = tuple(int(i) for i in np.argwhere(np.isfinite(expected) != np.isfinite(actual))[0])
+    same = np.isfinite(expected) & np.isfinite(actual) | (expected == actual) | np.isnan(expected) & np.isnan(actual)
+    if not same.all():
+        where = tuple(int(i) for i in np.argwhere(~same)[0])
         return [Difference(number, path, "nan", float(expected[where]), float(actual[where]), where)]
     return _compare_floats(number, path, expected, actual, tolerance, floor)
 

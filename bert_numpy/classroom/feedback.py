@@ -176,7 +176,8 @@ def _kind_words(
             f"{remedy if widened else ''}"
         )
     place = f"{name}{list(difference.where) if difference.where else ''}"
-    return f"{place} is {difference.actual}, expected a finite number, for {call_text(exercise, call)}"
+    wanted = "a finite number" if np.isfinite(difference.expected) else difference.expected
+    return f"{place} is {difference.actual}, expected {wanted}, for {call_text(exercise, call)}"
 
 
 def _structure_words(exercise: Exercise, call: Call, expected: Observation, actual: Observation) -> str:

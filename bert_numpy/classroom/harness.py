@@ -316,6 +316,12 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
         finally:
             end(code)
 
+    def is_same_code(old: Any, new: Any) -> bool:
+        """Whether it does the same: `types.coroutine`, which asyncio uses, only sets a flag."""
+        if kind(new) is not kind(old) or new.co_code != old.co_code:
+            return False
+        return new.co_consts is old.co_consts and new.co_names is old.co_names and new.co_freevars == old.co_freevars
+
     def judge_open(path: Any, mode: Any, flags: Any) -> None:
         if kind(path) is integer:
             return
@@ -385,7 +391,7 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
             elif event == "os.listdir" or event == "os.scandir":
                 judge_list(args[0])
             elif event == "object.__setattr__":
-                if length(args) > 1 and args[1] == "__code__":
+                if length(args) > 1 and args[1] == "__code__" and not is_same_code(args[0].__code__, args[2]):
                     stop("replace the code of a function")
             else:
                 for beginning, what in events:

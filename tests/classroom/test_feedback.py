@@ -47,6 +47,16 @@ def test_numbers_are_shown_as_long_as_it_takes_to_tell_them_apart():
     assert all(len(digits) <= 8 for digits in re.search(r"\] is -?(\S+), expected -?([^\s;]+);", text).groups())
 
 
+@pytest.mark.parametrize("instead", [np.nan, -np.inf])
+def test_an_infinite_number_is_expected_to_be_that_one(instead):
+    exercise = find("widen")
+    right = solution(exercise)
+    assert told(exercise, lambda bits: np.where(np.isinf(right(bits)), np.float32(np.inf), right(bits)))[0] == "passed"
+    rung, text = told(exercise, lambda bits: np.where(np.isinf(right(bits)), np.float32(instead), right(bits)))
+    assert rung == "words"
+    assert f"is {instead}, expected inf, for widen" in text
+
+
 def test_another_way_of_writing_it_passes():
     assert told(FORWARD, lambda *args: (normalize(*args), None)) == ("passed", "")
     assert told(BACKWARD, norm_gradients) == ("passed", "")

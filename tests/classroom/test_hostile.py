@@ -282,7 +282,7 @@ def test_what_students_use_is_at_hand():
         "import collections, contextlib, copy, dataclasses, datetime, decimal, doctest, enum, fractions, functools\n"
         "import glob, inspect, itertools, json, logging, math, operator, pathlib, pprint, random, re\n"
         "import statistics, string, tempfile, textwrap, time, timeit, traceback, types, typing\n"
-        "import unittest, uuid, warnings\n"
+        "import unittest.mock, uuid, warnings\n"
         "import numpy as np\n"
         "np.testing.assert_allclose(np.linalg.inv(np.eye(3)), np.eye(3))\n"
         "np.random.default_rng().standard_normal(3), np.fft.fft(np.ones(4)), np.polynomial.Polynomial([1])\n"
