@@ -14,6 +14,7 @@ Here: the order of the computation.  Not here: the arithmetic (`operations.py`),
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -85,6 +86,8 @@ class Run:
         Applied to every parameter and every result: a stand-in for arithmetic of lower precision.
     jitter : function of an array, optional
         Applied to every parameter, every result and all that is given: numbers as near as rounding cannot tell.
+    largest : int, optional
+        Gradients of parameters of more numbers are not kept, and must not be asked for.
     """
 
     def __init__(
@@ -96,12 +99,14 @@ class Run:
         dtype: DTypeLike = np.float64,
         rounding: Rounding | None = None,
         jitter: Rounding = lambda array: array,
+        largest: float = math.inf,
     ) -> None:
         graph = steps if isinstance(steps, Graph) else Graph(steps)
         self.steps, self._readers = graph.steps, graph.readers
         self.dtype = np.dtype(dtype)
         self.rounding = rounding
         self.jitter = jitter
+        self.largest = largest
         self._parameters = parameters
         self._inputs = complete_inputs(inputs)
         self._given = {} if given is None else given
@@ -233,9 +238,12 @@ class Run:
         """(gradients of the inputs, of the parameters) of a step; None if no gradient reaches it."""
         if step.tap not in self._backward:
             dy = self.value(GRADIENT + step.tap) if self.has(step.tap) else None
-            self._backward[step.tap] = (
-                None if dy is None else OPERATIONS[step.operation].backward(dy, self._run_forward(step)[1])
-            )
+            if dy is None:
+                self._backward[step.tap] = None
+            else:
+                dinputs, dparameters = OPERATIONS[step.operation].backward(dy, self._run_forward(step)[1])
+                kept = tuple(gradient if gradient.size <= self.largest else None for gradient in dparameters)
+                self._backward[step.tap] = dinputs, kept
         return self._backward[step.tap]
 
     def _cast(self, array: Any) -> np.ndarray:

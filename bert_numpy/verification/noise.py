@@ -82,7 +82,7 @@ def make_runs(
     rough = [Run(graph, reference.parameters, inputs, given, np.float32, rounding)]
     for seed in range(MORE_NOISE):
         jitter = _Jitter(np.random.default_rng(seed), EPSILONS[precision])
-        rough.append(Run(graph, reference.parameters, inputs, given, dtype, rounding, jitter))
+        rough.append(Run(graph, reference.parameters, inputs, given, dtype, rounding, jitter, FEW_NUMBERS))
     epsilon = EPSILONS["float32"]
     fused = {step.tap for step in graph.steps.values() if _may_be_fused(step, shown)}
     again = [
