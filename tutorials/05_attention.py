@@ -10,7 +10,7 @@
 # **What you will learn.** Where each factor of $\mathrm{softmax}(Q K^{\top} / \sqrt{D})\, V$ comes from, what goes
 # wrong without it, and the gradient of all of it. And why BERT has biases that have never learned anything.
 #
-# **What you need.** Tutorials 2 and 3. About 40 minutes.
+# **What you need.** Tutorials 1 to 3. About 40 minutes.
 
 # %%
 import math
@@ -364,7 +364,7 @@ for number, layer in enumerate(model.bert.encoder.layer, 1):
     largest = [float(np.abs(bias).max()) for bias in biases]
     print(f"layer {number}, largest bias:", *(f"{n} {x:.4f} " for n, x in zip(names, largest, strict=True)))
     assert largest[1] < 0.01 * largest[0]
-    biases[1][...] = rng.standard_normal(biases[1].shape)
+    biases[1][...] = rng.standard_normal(biases[1].shape)  # for the rest of this tutorial, and no harm done
 agree("the model with random key biases", model(**batch).prediction_logits, expected, 1e-10)
 
 # %% [markdown]

@@ -68,7 +68,8 @@ for text in [
     print(f"{text:40s} {shown}{' …' if len(truth) > 3 else ''}   ({len(truth)} words)")
 
 # %% [markdown]
-# Is that so? Count. Among all sentences "the … is blue ." of the corpus, half should be about the sky.
+# Is that so? Count. Among all sentences "the … is blue ." of the corpus, half should be about the sky, up to chance:
+# four standard deviations of so many throws of a coin.
 
 # %%
 blue = Counter(
@@ -76,7 +77,7 @@ blue = Counter(
 )
 n, share = sum(blue.values()), blue["sky"] / sum(blue.values())
 print(f"{n} sentences, {share:.2f} of them about the sky")
-assert abs(share - 0.5) < 4 * 0.5 / math.sqrt(n)  # four standard deviations of a fair coin
+assert abs(share - 0.5) < 4 * 0.5 / math.sqrt(n)  # the deviation of one throw is a half
 
 # %% [markdown]
 # ## 2. Why there is a floor
@@ -133,8 +134,9 @@ window = Window.from_tokens(tokenizer.convert_ids_to_tokens(test["input_ids"][4]
 print(" ".join(window.tokens))
 
 # %% [markdown]
-# The least possible loss on these 200 windows is the mean of $-\log p(\text{word} \mid \text{all that is visible})$
-# over the words that are asked for. (A part of them is asked for but left visible: these cost the truth nothing.)
+# The least loss that a model can expect is what the truth loses: on these 200 windows, the mean of
+# $-\log p(\text{word} \mid \text{all that is visible})$ over the words that are asked for. (A part of them is asked for
+# but left visible: these cost the truth nothing.)
 
 
 # %%
@@ -178,8 +180,9 @@ assert floor < by_frequency < nothing
 # **replicas** share the weights, each computes the gradient of one half of the batch on a thread of its own, and the
 # gradient is the mean.
 #
-# The run computes in float64, in which it gives the same numbers on every machine: training magnifies rounding, in
-# float32 until it shows in the second digit.
+# The run computes in float64, so that it prints the same digits on every machine: training magnifies rounding, in
+# float32 until it shows in the second digit. `skip_padding()` makes the model leave out the positions that are padding;
+# no result changes.
 
 # %%
 STEPS, BATCH = 500, 24
