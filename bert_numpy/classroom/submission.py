@@ -7,16 +7,18 @@ Here: files to cells.  Not here: running them (`sandbox.py`).
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-import tokenize
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from .exercise import Chapter
 
-LARGEST_FILE = 1_000_000  # bytes
+LARGEST_FILES = {".py": 200_000, ".ipynb": 10_000_000}  # bytes; a notebook may hold pictures
+MOST_CODE = 100_000  # characters: more could be nested so deeply that reading it takes the whole stack
+MOST_CELLS = 500
+MARKS = re.compile(r"""\\.|\"{3}|'{3}|["'#()\[\]{}]""")  # what opens and closes brackets, texts and comments
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,24 @@ def read_cells(path: Path) -> list[CodeCell]:
     ValueError
         If the file is too large, no UTF-8, or no notebook.
     """
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path.name} has more than {LARGEST_FILE:,} bytes")
+    largest = LARGEST_FILES[path.suffix]
+    if path.stat().st_size > largest:
+        raise ValueError(f"{path.name} has more than {largest:,} bytes")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path.name} is not UTF-8") from None
-    return _of_notebook(path.name, text) if path.suffix == ".ipynb" else _of_script(path.name, text)
+    cells = _of_notebook(path.name, text) if path.suffix == ".ipynb" else _of_script(path.name, text)
+    if sum(len(cell.source.lstrip("\n")) for cell in cells) > MOST_CODE:
+        raise ValueError(f"{path.name} has more than {MOST_CODE:,} characters of code")
+    return cells
 
 
 def _of_script(name: str, text: str) -> list[CodeCell]:
     lines = text.split("\n")
     starts = [0, *(i for i, line in enumerate(lines) if line.startswith("# %%") and i), len(lines)]
+    if len(starts) > MOST_CELLS + 1:
+        raise ValueError(f"{name} has more than {MOST_CELLS} cells")
     cells = []
     for start, end in itertools.pairwise(starts):
         if not lines[start].startswith("# %% [markdown]"):
@@ -78,28 +86,38 @@ def _of_notebook(name: str, text: str) -> list[CodeCell]:
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{name} is no notebook of Jupyter") from None
+    if len(sources) > MOST_CELLS or sum(map(len, sources)) > MOST_CODE:
+        raise ValueError(f"{name} has more than {MOST_CELLS} cells, or {MOST_CODE:,} characters of code")
     return [CodeCell(f"{name}, code cell {i}", _without_magic(source)) for i, source in enumerate(sources, start=1)]
 
 
 def _without_magic(source: str) -> str:
     """Lines for IPython alone, `%timeit` or `!ls`, do nothing; lines that go on from the one before stay."""
-    kept: list[str] = []
+    kept = []
+    depth, quote, goes_on = 0, "", False
     for line in source.split("\n"):
-        if line.lstrip().startswith(("%", "!")) and not _goes_on(kept):
+        if line.lstrip().startswith(("%", "!")) and not (depth or quote or goes_on):
             line = line[: len(line) - len(line.lstrip())] + "pass"
+        depth, quote, goes_on = _after(line, depth, quote)
         kept.append(line)
     return "\n".join(kept)
 
 
-def _goes_on(lines: list[str]) -> bool:
-    """Whether a bracket or a text is open behind some lines, or the last one ends with a backslash."""
-    if lines and lines[-1].endswith("\\"):
-        return True
-    try:
-        for _ in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
-            pass
-    except tokenize.TokenError as error:
-        return "EOF" in str(error) or "triple-quoted" in str(error)
-    except SyntaxError:  # of the indentation
-        return False
-    return False
+def _after(line: str, depth: int, quote: str) -> tuple[int, str, bool]:
+    """Behind a line: how many brackets are open, the quotes of a text that is, whether a backslash joins the next."""
+    goes_on = line.endswith("\\")
+    for found in MARKS.finditer(line):
+        mark = found[0]
+        if quote:
+            if mark == quote or (len(quote) == 1 and mark[0] == quote):
+                quote = ""
+        elif mark == "#":
+            goes_on = False
+            break
+        elif mark[0] in "\"'":
+            quote = mark
+        elif mark in "([{":
+            depth += 1
+        elif mark in ")]}":
+            depth = max(0, depth - 1)
+    return depth, quote if len(quote) == 3 or goes_on else "", goes_on

@@ -170,6 +170,7 @@ def test_only_lines_for_ipython_are_left_out(tmp_path):
         "%matplotlib inline\n!ls\nif True:\n    %timeit 1\n"
         "x = (7\n     % 4\n     != 4)\ny = 7 \\\n  % 4\n"
         'text = """\n%s is 3\n! """\n'
+        "s = 'it\\'s (' + '' \\\n '%s' # ( \\\n%time\nd = {'#': '(',\n 'a': 7\n % 4}  # not \\\n%pwd\n"
         "assert (x, y) == (True, 3)\n\n%%time\n"
     )
     path = tmp_path / "01_words.ipynb"
@@ -188,6 +189,33 @@ def test_a_damaged_notebook(tmp_path, content):
     path.write_text(content)
     (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(folder)
     assert one.grades[0].lines == (f"{path.name} is no notebook of Jupyter",)
+
+
+TOO_LARGE = [  # what would take the grader's own memory, or its stack
+    ("# %%\n" * 30_000, "has more than 500 cells"),
+    ("x = 1" + "+1" * 80_000, "has more than 100,000 characters of code"),
+    ("#" * 1_000_000, "has more than 200,000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), TOO_LARGE, ids=[said for _, said in TOO_LARGE])
+def test_a_file_that_is_too_large(tmp_path, text, said):
+    folder = new_kit(tmp_path / "kit")
+    path = path_of(folder, EXERCISES[0])
+    path.write_text(text)
+    (one,) = Grader(seed=3, exercises=EXERCISES[:1]).grade(folder)
+    assert one.grades[0].lines == (f"{path.name} {said}",)
+    assert one.grades[0].rung == "reason"
+
+
+def test_pictures_do_not_make_a_notebook_too_large(tmp_path):
+    code = {"cell_type": "code", "source": "x = 1", "outputs": [{"data": {"image/png": "A" * 3_000_000}}]}
+    path = tmp_path / "01_words.ipynb"
+    path.write_text(json.dumps({"cells": [code]}))
+    assert [cell.source for cell in read_cells(path)] == ["x = 1"]
+    path.write_text(json.dumps({"cells": [code] * 4}))
+    with pytest.raises(ValueError, match="more than 10,000,000 bytes"):
+        read_cells(path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
