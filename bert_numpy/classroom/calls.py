@@ -71,6 +71,8 @@ def describe(error: BaseException) -> str:
         file = frame.f_code.co_filename
         if file.startswith("<kit> "):
             place = f" ({file.removeprefix('<kit> ')}, line {line})"
+    if name == "BdbQuit":
+        message = "nobody is at the keyboard during a check, so the debugger cannot be used"
     if message == "can't start new thread":
         message += "; a check has no room for more of them, or no memory is left"
     return f"{name}{': ' if message else ''}{message}"[:LONGEST_MESSAGE] + place

@@ -66,6 +66,11 @@ HOSTILE = {
     ),
     "writes elsewhere": (body(f"open({str(Path(__file__).with_name('stolen'))!r}, 'w')"), "tried to write to"),
     "removes a file": (body("import os\nos.remove('request.pickle')"), "remove a file"),
+    "removes a file elsewhere": (body(f"import os\nos.remove({SOURCE_FILE + '.not'!r})"), "remove a file"),
+    "removes it by another name": (
+        body("import os\nos.remove(os.path.abspath('.') + '/./given.zip')"),
+        "remove a file",
+    ),
     "makes a link": (body(f"import os\nos.symlink({SOURCE_FILE!r}, 'here')"), "make a link"),
     "opens what it runs beside": (
         body("import bert_numpy\nfrom pathlib import Path\nPath(bert_numpy.__file__).read_text()"),
@@ -76,7 +81,7 @@ HOSTILE = {
         "nobody is at the keyboard during a check",
     ),
     "stops in the debugger": (body("breakpoint()"), "nobody is at the keyboard during a check"),
-    "starts the debugger": (body("import pdb\npdb.set_trace()"), "wait in the debugger for somebody at the keyboard"),
+    "starts the debugger": (body("import pdb\npdb.set_trace()\nreturn x, None"), "nobody is at the keyboard"),
     "starts a process": (body("import subprocess\nsubprocess.run(['ls'])"), "start a process"),
     "starts a shell": (body("import os\nos.system('ls')"), "start a process"),
     "uses the network": (body("import socket\nsocket.socket()"), "use the network"),
@@ -290,6 +295,9 @@ def test_what_students_use_is_at_hand():
         "Pair(np.ones(1)), typing.get_type_hints(Pair), time.time(), uuid.uuid4(), datetime.datetime.now()\n"
         "warnings.warn('a warning')\n"
         "logging.warning('a warning')\n"
+        "with tempfile.TemporaryFile() as one, tempfile.NamedTemporaryFile() as two: one.write(b'1'), two.write(b'2')\n"
+        "pathlib.Path('mine.txt').write_text('x'), pathlib.Path('mine.txt').unlink()\n"
+        "doctest.run_docstring_examples('>>> 1 + 1\\n2', {})\n"
         "timeit.timeit('1', number=1)\n"
         "if __name__ == '__main__':\n    raise RuntimeError('what is tried out below stays out')\n\n" + RIGHT
     )
@@ -303,7 +311,8 @@ SHOWING = (
     "try:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc(), logging.exception('seen')",
     "class Leaving:\n    def __del__(self): 1 / 0",
     "Leaving()",
-    "thread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()",
+    "thread = threading.Thread(target=lambda: 1 / 0)",
+    "try:\n    thread.start(), thread.join()\nexcept RuntimeError:\n    pass  # whoever is not root gets no thread",
 )
 
 
