@@ -65,7 +65,11 @@ def observe(call: str, function: Callable[..., Any], args: tuple[Any, ...]) -> d
 
 def describe(error: BaseException) -> str:
     """An error in one line, with the line of the student's file where it was raised, if it was."""
-    name, message = type(error).__name__, " ".join(str(error).split())
+    name = type(error).__name__
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # the error is the student's own
+        message = ""
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename

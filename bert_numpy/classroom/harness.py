@@ -155,15 +155,20 @@ def main(folder: str) -> None:
 
 def _last_words(report: int) -> Callable[[str, BaseException], None]:
     """The function that says what went wrong and ends the process, in spite of builtins that were replaced."""
-    kind, write, end, code, any_error, error_class = type, os.write, os._exit, UNFINISHED, BaseException, Exception
-    is_a, blamed = isinstance, "; does it replace functions or classes of Python or NumPy?"
+    kind, write, end, code, any_error = type, os.write, os._exit, UNFINISHED, BaseException
+    is_a, usual, system, blamed = (
+        isinstance,
+        Exception,
+        OSError,
+        "; does it replace functions or classes of Python or NumPy?",
+    )
 
     def give_up(what: str, error: BaseException) -> None:
         try:
             text = what + ": " + kind(error).__name__
             message = error.__str__()
             text += ": " + message[:120] if message else ""
-            text += blamed if is_a(error, error_class) else ""
+            text += blamed if is_a(error, usual) and not is_a(error, system) else ""
         except any_error:
             text = what + blamed
         try:

@@ -159,7 +159,7 @@ MORE = {  # what the guard is not told of by itself
         "it tried to import _posixshmem",
     ),
     "opens a database": (body("import sqlite3\nsqlite3.connect(':memory:')"), "_sqlite3 is not at hand here"),
-    "draws a window": (body("import tkinter\ntkinter.Tcl()"), "_tkinter is not at hand here"),
+    "draws a window": (body("import _tkinter\n_tkinter.create()"), "_tkinter is not at hand here"),
     "writes to the log": (body("import syslog\nsyslog.syslog('x')"), "syslog is not at hand here"),
     "raises its limits": (
         body("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99, 99))"),
@@ -192,6 +192,11 @@ MORE = {  # what the guard is not told of by itself
         body("class Mine(BaseException):\n    __str__ = None\nraise Mine"),
         "it broke off",
     ),
+    "raises what cannot be said": (
+        body("class Mine(Exception):\n    def __str__(self): return self.no_such\nraise Mine"),
+        "Mine (layer_norm.py, line 6)",
+    ),
+    "returns too much": (body("return np.ones(10**7), None"), "what came of it could not be written down: OSError"),
     "breaks off at import": ("raise GeneratorExit('no')", "it broke off: GeneratorExit: no"),
     "ends like BLAS without memory": (
         body(
@@ -207,7 +212,13 @@ MORE = {  # what the guard is not told of by itself
     ),
 }
 if sys.platform != "linux":
-    MORE = {name: case for name, case in MORE.items() if not name.startswith(("reaches", "shares", "raises", "writes"))}
+    MORE = {
+        name: case
+        for name, case in MORE.items()
+        if not name.startswith(("reaches", "shares", "raises", "writes", "returns"))
+    }
+if "_posixshmem" in sys.builtin_module_names:  # it is in no file
+    MORE = {name: case for name, case in MORE.items() if not name.startswith("shares memory ")}
 HOSTILE.update(MORE)
 RARE = ("opens it", "climbs", "starts the", "removes", "makes", "uses", "looks", "rewrites", "takes", "forges it")
 RARE += ("reaches out by", "shares", "starts workers of", "starts a P", "lists what", "breaks off ", "writes to")
@@ -223,6 +234,7 @@ def test_a_hostile_submission_gets_a_reason(name):
     assert reason in said
     assert len(said) < 1000
     assert said.isprintable()
+    assert "does it replace" not in said or name.startswith("breaks ")
     assert not Path(__file__).with_name("stolen").exists()
 
 
