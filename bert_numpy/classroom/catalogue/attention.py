@@ -90,6 +90,13 @@ CHAPTER = Chapter(
                     "lowest number of the dtype.",
                 ),
                 Mistake(
+                    "-1e9, a number of one's own",
+                    "np.finfo(dtype).min",
+                    "-1e9",
+                    "-1e9 hides as well, in float32 and float64; in float16 it is minus infinity.  Asked for is the "
+                    "lowest number of the dtype, whichever that is.",
+                ),
+                Mistake(
                     "queries hidden instead of keys",
                     "hidden.reshape(B, 1, -1, S)",
                     "hidden.reshape(B, 1, S, -1)",
