@@ -143,7 +143,10 @@ class Judge:
             result.notes.append(f"sequence {', '.join(empty)} of the batch is all padding, and is not compared")
         runs = evidence.whole
         for name in order:
-            result.taps.append(self._fitted(name, evidence.clipped(name, runs.truth)))
+            parameter = self.reference.parameters.get(name.removeprefix(GRADIENT))  # of the shape of its gradient
+            result.taps.append(
+                self._fitted(name, evidence.clipped(name, runs.truth) if parameter is None else parameter)
+            )
         for tap in result.taps:
             if tap.verdict == OK and tap.name not in evidence.upstream:
                 progress(f"comparing {tap.name}")

@@ -85,9 +85,9 @@ class Run:
     rounding : function of an array, optional
         Applied to every parameter and every result: a stand-in for arithmetic of lower precision.
     jitter : function of an array, optional
-        Applied to every parameter, every result and all that is given: numbers as near as rounding cannot tell.
+        Applied to every result, all that is given and small parameters: numbers as near as rounding cannot tell.
     largest : int, optional
-        Gradients of parameters of more numbers are not kept, and must not be asked for.
+        Parameters of more numbers have no jitter, and their gradients are not kept, and must not be asked for.
     """
 
     def __init__(
@@ -214,7 +214,8 @@ class Run:
     def _parameters_of(self, step: Step) -> tuple[np.ndarray, ...]:
         arrays = []
         for name in step.parameters:
-            array = self.jitter(self._cast(self._parameters[name]))
+            array = self._cast(self._parameters[name])
+            array = self.jitter(array) if array.size <= self.largest else array
             arrays.append(self._rounded(step.altered[name](array) if name in step.altered else array))
         return tuple(arrays)
 

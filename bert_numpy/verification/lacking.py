@@ -42,9 +42,12 @@ def gaps(there: Container[str], taps: Iterable[str]) -> list[str]:
 
 def absent_gradients(there: Container[str], parameters: Iterable[str], truth: Run) -> list[str]:
     """The few parameters whose gradients a dump lacks, as one sentence; many are left out on purpose."""
-    names = [name for name in parameters if truth.value(GRADIENT + name) is not None]
+    names = list(parameters)
     missing = [name for name in names if GRADIENT + name not in there]
-    if not missing or 2 * len(missing) > len(names):
+    if 2 * len(missing) > len(names):
+        return []
+    missing = [name for name in missing if truth.value(GRADIENT + name) is not None]
+    if not missing:
         return []
     more = f" and {len(missing) - MOST_NAMES} more" if len(missing) > MOST_NAMES else ""
     return [f"the dump has no gradient of {', '.join(missing[:MOST_NAMES])}{more}, on which the loss depends"]
