@@ -127,14 +127,13 @@ def test_the_index_names_every_tutorial_with_its_title_and_time():
 # ---- running them ----
 
 
-@pytest.mark.slow
-@every_tutorial
-def test_it_runs_as_a_script_from_anywhere(script, tmp_path):
+def seconds_of(script, folder):
+    """Run a tutorial in an empty folder, and say how long it took; what else is asked of it is asserted."""
     command = [sys.executable, "-X", "utf8", "-W", "error", str(script)]
+    empty = folder / "empty"
+    empty.mkdir(parents=True)
     began = time.monotonic()
-    with open(tmp_path / "stdout", "wb") as stdout, open(tmp_path / "stderr", "wb") as stderr:
-        empty = tmp_path / "empty"
-        empty.mkdir()
+    with open(folder / "stdout", "wb") as stdout, open(folder / "stderr", "wb") as stderr:
         process = subprocess.Popen(command, cwd=empty, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         if hasattr(os, "wait4"):
             _, status, usage = os.wait4(process.pid, 0)
@@ -143,10 +142,20 @@ def test_it_runs_as_a_script_from_anywhere(script, tmp_path):
             assert usage.ru_maxrss * unit < BYTES_OF_MEMORY
         else:
             process.wait()
-    assert process.returncode == 0, (tmp_path / "stderr").read_text(encoding="utf-8")[-3000:]
-    assert time.monotonic() - began < SECONDS
-    assert (tmp_path / "stdout").read_text(encoding="utf-8").strip()
+    seconds = time.monotonic() - began
+    assert process.returncode == 0, (folder / "stderr").read_text(encoding="utf-8")[-3000:]
+    assert (folder / "stdout").read_text(encoding="utf-8").strip()
     assert list(empty.iterdir()) == []
+    return seconds
+
+
+@pytest.mark.slow
+@every_tutorial
+def test_it_runs_as_a_script_from_anywhere(script, tmp_path):
+    seconds = seconds_of(script, tmp_path / "once")
+    if seconds >= SECONDS:  # another process may have been in the way
+        seconds = seconds_of(script, tmp_path / "again")
+    assert seconds < SECONDS
 
 
 @pytest.mark.slow
