@@ -1,8 +1,8 @@
 """How far a tensor is from the truth, in units of what rounding does to it.
 
 The same steps run in float64, and again with rounding as the port has it.  One such run is one sample of the noise.
-Where a tensor has few numbers, a sample may be near 0 by chance; so some more runs are made, in which parameters,
-inputs and results are up to one rounding away.
+Where a tensor has few numbers, a sample may be near 0 by chance; so some more runs are made, in which all that is
+given and all results are up to `JITTER` roundings away.
 
 Gradients have two more sources of noise.  Attention in one fused kernel (torch's scaled_dot_product_attention) keeps
 no probabilities; backward computes them again, from scores that are rounded otherwise than those of forward.  A dump
@@ -27,6 +27,9 @@ from .steps import Step
 
 FEW_NUMBERS, MORE_NOISE = 4096, 7
 """Of so few numbers the noise is measured by so many more runs."""
+
+JITTER = 1.5
+"""Half more than one rounding: what a product x w is off by, if both are, and the large weights are not moved."""
 
 
 LOSSES, CERTAIN = ("cross_entropy", "span"), 0.05
@@ -117,7 +120,7 @@ def factor(rough: np.ndarray, precision: str) -> float:
 
 
 class _Jitter:
-    """Moves every number by up to one rounding."""
+    """Moves every number by up to so many roundings."""
 
     def __init__(self, rng: np.random.Generator, epsilon: float) -> None:
         self.rng = rng
@@ -126,7 +129,7 @@ class _Jitter:
     def __call__(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind != "f":
             return array
-        return (array * (1 + self.epsilon * self.rng.uniform(-1, 1, array.shape))).astype(array.dtype)
+        return (array * (1 + JITTER * self.epsilon * self.rng.uniform(-1, 1, array.shape))).astype(array.dtype)
 
 
 def rms_of_all(x: np.ndarray) -> float:
