@@ -33,6 +33,7 @@ from .precision import precision_of_taps
 from .reference import Reference, load_reference
 from .report import DIFFERS, DRIFTS, INHERITS, NOT_FINITE, OK, SHAPE, Agreement, CaseReport, Report, TapResult
 from .shapes import fit_shape, kept_positions, place_of, positions_kind
+from .steps import Step
 
 THRESHOLD = 8.0
 """How many times the noise floor still counts as equal; what it rests on is in `tests/golden/thresholds.md`."""
@@ -182,8 +183,20 @@ class Judge:
                 + (f"{missing}, or " if missing else "")
                 + "the gradient of an output; write that into the dump"
             )
+        elif dead := [step.inputs[1] for step in self.reference.steps if self._is_dead(step)]:
+            order[:] = [name for name in order if not name.startswith(("loss", GRADIENT))]
+            self.case.notes.append(
+                f"of {' and '.join(dead)} none counts: the loss is 0 / 0, and neither it nor a gradient is compared"
+            )
         elif missing and truth.has("loss") and (gradients or "loss" in order):
             self.case.notes.append(f"no {missing}: the loss is taken to be that of the other labels alone")
+
+    def _is_dead(self, step: Step) -> bool:
+        """Whether it is a loss to which no label contributes: 0 here, NaN where the sum is divided by their number."""
+        if step.operation not in ("cross_entropy", "span") or step.inputs[1] not in self.case.inputs:
+            return False
+        labels, S = self.case.inputs[step.inputs[1]], self.evidence.inputs["input_ids"].shape[1]
+        return bool((labels == -100).all() or (step.operation == "span" and (labels >= S).all()))
 
     def nodes(self) -> Iterable[str]:
         """Everything that can be compared: taps forward, then gradients backward."""

@@ -195,7 +195,7 @@ class Diagnosis:
 
     def _narrowed(self, row: TapResult, match: Match, evidence: Evidence) -> Match:
         """The same mistake without the steps that do not matter for this tap."""
-        enough = max(SAME * match.times, 1.0)
+        enough = min(max(SAME * match.times, 1.0), evidence.threshold)
         for tap in list(match.changes):
             fewer = {name: step for name, step in match.changes.items() if name != tap}
             if fewer:
@@ -268,7 +268,7 @@ class Diagnosis:
             return None
         self._is_looked_for_factor = True
         factor = evidence.factor_of_gradients()
-        if factor is None:
+        if factor is None or round(factor, 3) == 1:
             return None
         evidence.given[f"{GRADIENT}loss"] = np.float64(factor)
         evidence.adopt({})

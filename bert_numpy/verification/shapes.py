@@ -21,7 +21,7 @@ def positions_kind(name: str, reference: Reference) -> str:
     """What the leading axes of a tap are: "tokens" (B, S, …), "scores", "probs" (B, A, S, S), "rows" (B, …) or "whole".
 
     Of scores only those between real tokens count, of probabilities the rows of real tokens: a real token that looks
-    at padding is a mistake.
+    at padding is a mistake.  Their gradients count as those of scores do: towards padding they are made of its values.
     """
     tap = name.removeprefix(GRADIENT)
     if tap in reference.parameters or tap.startswith("loss"):
@@ -31,7 +31,7 @@ def positions_kind(name: str, reference: Reference) -> str:
     if tap.endswith(".scores"):
         return "scores"
     if tap.endswith((".probs", "self.dropout")):
-        return "probs"
+        return "scores" if name.startswith(GRADIENT) else "probs"
     return "tokens"
 
 

@@ -92,3 +92,38 @@ def test_the_gradient_of_a_certain_label_is_a_difference_that_rounding_spoils(
         gradients = [tap for tap in report.cases[0].taps if tap.is_gradient]
         assert all(tap.alone <= report.threshold for tap in gradients), report.to_text(every_tap=True)
         assert any(tap.max_difference for tap in gradients) or certain < 10
+
+
+# ---- what does not count ----
+
+
+@pytest.mark.parametrize("value", [0.0, 1e30, -7.0])
+def test_anything_may_stand_at_padding(value, model, inputs):
+    """In every tensor that has positions; the gradients are those of a program that does not look there."""
+    real = inputs["attention_mask"] != 0
+    inputs = {**inputs, "labels": np.where(real, inputs["labels"], -100)}
+    run = run_of(model, inputs)
+    names = [step.tap for step in steps_of(model)]
+    taps = {name: np.asarray(run.value(name)) for tap in names for name in (tap, f"d {tap}")}
+    changed = [name for name in names if taps[name].shape[:2] == real.shape]
+    assert len(changed) > 40
+    taps |= {name: np.where(real[..., None], taps[name], np.float32(value)) for name in changed}
+    report = compare(model, {**inputs, **taps})
+    assert report.ok, report.to_text()
+
+
+@pytest.mark.parametrize("class_name", ["BertForMaskedLM", "BertForPreTraining", "BertForQuestionAnswering"])
+def test_a_loss_to_which_no_label_contributes_is_not_compared(class_name, make_model, labelled):
+    """torch divides 0 by 0 there."""
+    model, inputs = make_model(class_name, np.float32), labelled(class_name)
+    none = {"labels": -100, "start_positions": inputs["input_ids"].shape[1] + 3}
+    inputs = {name: np.full_like(array, none[name]) if name in none else array for name, array in inputs.items()}
+    run = run_of(model, inputs)
+    states = {step.tap: run.value(step.tap) for step in steps_of(model) if step.tap.startswith("encoder")}
+    nan = {"loss": np.float32(np.nan), "d pooler.dense.weight": np.full((32, 32), np.nan, np.float32)}
+    nan = {name: array for name, array in nan.items() if class_name == "BertForPreTraining" or name == "loss"}
+    report = compare(model, {**inputs, **states, **nan})
+    assert report.ok, report.to_text()
+    assert len(report.cases[0].taps) == len(states)
+    (note,) = [note for note in report.cases[0].notes if "none counts" in note]
+    assert "the loss is 0 / 0" in note
