@@ -230,7 +230,8 @@ class Judge:
         if row.nan or row.inf:
             row.verdict = NOT_FINITE
             row.worst = place_of(tuple(np.argwhere(~np.isfinite(at_real))[0]), name, self.reference, evidence.inputs)
-            row.says = f"{row.nan} NaN and {row.inf} infinite of {fitted.size}, the first at {row.worst}"
+            row.says = f"{row.nan} NaN and {row.inf} infinite of {fitted.size}"
+            row.says += f", the first at {row.worst}" if row.worst else ""
             evidence.broken[name] = fitted
             return row
         evidence.given[name] = np.where(np.isfinite(fitted), fitted, truth)  # what is not finite at padding

@@ -221,7 +221,8 @@ def _how_to_map(unknown: list[str], names: Names) -> str:
     example = next((name for name in unknown if names.nearest(name)), unknown[0])
     meaning = names.nearest(example) or "encoder.layer.0.output"
     return (
-        f"{len(unknown)} names mean nothing here; say what they are in a JSON file for --map: "
+        f"{len(unknown)} {'names mean' if len(unknown) > 1 else 'name means'} nothing here; "
+        f"say what {'they are' if len(unknown) > 1 else 'it is'} in a JSON file for --map: "
         f"{json.dumps({example: meaning})}"
     )
 

@@ -28,6 +28,13 @@ CLASSES = (  # with several heads in a file and nothing said, the first that fit
 )
 
 
+NOT_TAKEN_APART = "BertForMultipleChoice"
+WHY_NOT = (
+    f"{NOT_TAKEN_APART} cannot be compared step by step; its encoder is a BertModel: save that, and fold the choices "
+    "of the port's tensors into the batch"
+)
+
+
 class Labels(NamedTuple):
     """One kind of labels."""
 
@@ -133,6 +140,8 @@ def load_reference(source: str | Path | BertPreTrainedModel | Reference) -> Refe
     if isinstance(source, Reference):
         return source
     if isinstance(source, BertPreTrainedModel):
+        if type(source).__name__ == NOT_TAKEN_APART:
+            raise ValueError(WHY_NOT)
         return Reference(source, type(source).__name__, source.dtype.name)
     folder = find_model(source)
     config = BertConfig.from_pretrained(folder)
@@ -148,9 +157,11 @@ def load_reference(source: str | Path | BertPreTrainedModel | Reference) -> Refe
 
 def _class_for(config: BertConfig, tensors: dict[str, np.ndarray]) -> type[BertPreTrainedModel]:
     named = [name for name in config.to_dict().get("architectures") or () if name in models.__all__]
+    if NOT_TAKEN_APART in named:
+        raise ValueError(WHY_NOT)
     for name in (*named, *CLASSES):
         kind = getattr(models, name)
-        if name != "BertForMultipleChoice" and not kind(config, init_weights=False).fit_weights(tensors).new:
+        if not kind(config, init_weights=False).fit_weights(tensors).new:
             return kind
     return BertModel
 

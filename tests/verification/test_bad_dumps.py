@@ -494,3 +494,25 @@ def test_the_lowest_number_as_a_mask_is_no_warning(model, port, rng):
     scores = rng.standard_normal((B, 4, S, S))
     scores += np.where(port["attention_mask"], 0, np.finfo(np.float64).min)[:, None, None, :]
     assert compare(model, {**port, name: scores}).cases[0].first.name == name
+
+
+# ---- words ----
+
+
+def test_one_name_that_means_nothing_is_one(model, port):
+    inputs = {name: port[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    notes = compare(model, {**inputs, "bert.poler": np.zeros(3)}).cases[0].notes
+    assert any(note.startswith("1 name means nothing here; say what it is in a JSON file") for note in notes)
+
+
+def test_a_loss_that_is_not_finite_has_no_first_place(model, port):
+    row = compare(model, {**port, "loss": np.array(np.nan)}, diagnose=False).cases[0].first
+    assert (row.name, row.says) == ("loss", "1 NaN and 0 infinite of 1")
+
+
+def test_a_model_of_choices_is_not_taken_apart(make_model, port, tmp_path):
+    model = make_model("BertForMultipleChoice", np.float32)
+    model.save_pretrained(tmp_path)
+    for source in (model, tmp_path):
+        with pytest.raises(ValueError, match="BertForMultipleChoice cannot be compared step by step; its encoder is"):
+            compare(source, port)
