@@ -156,12 +156,8 @@ def main(folder: str) -> None:
 def _last_words(report: int) -> Callable[[str, BaseException], None]:
     """The function that says what went wrong and ends the process, in spite of builtins that were replaced."""
     kind, write, end, code, any_error = type, os.write, os._exit, UNFINISHED, BaseException
-    is_a, usual, system, blamed = (
-        isinstance,
-        Exception,
-        OSError,
-        "; does it replace functions or classes of Python or NumPy?",
-    )
+    is_a, usual, system = isinstance, Exception, OSError
+    blamed = "; does it replace functions or classes of Python or NumPy?"
 
     def give_up(what: str, error: BaseException) -> None:
         try:
@@ -329,19 +325,25 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
             return False
         return new.co_consts is old.co_consts and new.co_names is old.co_names and new.co_freevars == old.co_freevars
 
-    def judge_open(path: Any, mode: Any, flags: Any) -> bool:
-        """Whether it is refused with an ordinary error; what is forbidden ends the process."""
-        if kind(path) is integer:
-            return False
+    def full_path(what: str, path: Any) -> str:
+        """A plain path from the root on, that does not climb."""
         if kind(path) is octets:
             path = path.decode("utf-8", "surrogateescape")
         if kind(path) is not string:
-            stop("open something that is no plain path")
+            stop(what + " something that is no plain path")
         full = normal(path)
         if not (full.startswith(separator) or full[1:2] == ":"):
             full = here + full
         if climbing in full + separator:
-            stop("open a path that climbs up: " + path)
+            stop(what + " a path that climbs up: " + path)
+        return full
+
+    def judge_open(path: Any, mode: Any, flags: Any) -> bool:
+        """Whether it is refused with an ordinary error; what is forbidden ends the process."""
+        if kind(path) is integer:
+            return False
+        full = full_path("open", path)
+        path = path if kind(path) is string else full
         if full.startswith(hidden):
             stop("read the library's own source: " + path)
         if full in itself:  # tempfile names the folder, and has the file opened by a function of its own
@@ -369,40 +371,26 @@ def _guard(folder: str, packages: list[str], forbidden: str, report: int) -> Cal
 
     def judge_remove(path: Any, folder: Any) -> None:
         """Only what the submission has written itself: temporary files."""
-        if kind(path) is octets:
-            path = path.decode("utf-8", "surrogateescape")
-        if kind(path) is not string or folder != -1:
-            stop("remove a file by something that is no plain path")
-        full = normal(path)
-        if not (full.startswith(separator) or full[1:2] == ":"):
-            full = here + full
-        if climbing in full or not full.startswith(own) or full.rpartition(separator)[2].lower() in own_files:
-            stop("remove a file: " + path)
+        if folder != -1:
+            stop("remove a file by the descriptor of its folder")
+        full = full_path("remove a file by", path)
+        if not full.startswith(own) or full.rpartition(separator)[2].lower() in own_files:
+            stop("remove a file: " + full)
 
     def judge_import(path: Any) -> None:
         """An extension module, on its way into the process."""
-        if kind(path) is not string:
-            stop("load machine code from something that is no plain path")
-        full = normal(path)
-        if climbing in full or not full.startswith(library + others):
-            stop("load machine code: " + path)
+        full = full_path("load machine code from", path)
+        if not full.startswith(library + others):
+            stop("load machine code: " + full)
         if full.rpartition(separator)[2].partition(".")[0] in absent:
             stop("import " + full.rpartition(separator)[2].partition(".")[0])
 
     def judge_list(path: Any) -> None:
         if path is None or kind(path) is integer:
             return
-        if kind(path) is octets:
-            path = path.decode("utf-8", "surrogateescape")
-        if kind(path) is not string:
-            stop("list something that is no plain path")
-        full = normal(path)
-        if not (full.startswith(separator) or full[1:2] == ":"):
-            full = here + full
-        if climbing in full + separator:
-            stop("list a folder by a path that climbs up: " + path)
+        full = full_path("list a folder by", path)
         if not (full.rstrip(separator) in listable or full.startswith(own + library + others)):
-            stop("list the folder " + path)
+            stop("list the folder " + full)
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         refused = False

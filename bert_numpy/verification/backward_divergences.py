@@ -43,7 +43,7 @@ def backward_divergences(config: BertConfig) -> list[Divergence]:
                 Divergence(
                     f"gradient of {act} behind a forward of {config.hidden_act}",
                     f"differentiate {config.hidden_act}",
-                    at_activation(config, gradient=act),
+                    at_activation(gradient=act),
                 )
             )
     for batch, what in (("first", "of the first sequence only"), ("last", "of the last sequence only")):

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..configuration import BertConfig
 from .steps import Step
 
 Change = Callable[[Step], Step | None]
@@ -44,8 +43,8 @@ def at(suffix: str, change: Change) -> Change:
     return lambda step: change(step) if step.tap.endswith(suffix) else None
 
 
-def at_activation(config: BertConfig, **settings: object) -> Change:
-    """The activations that the configuration names; not the pooler's tanh."""
+def at_activation(**settings: object) -> Change:
+    """Activations with other settings; not the pooler's tanh."""
     return lambda step: step.set(**settings) if step.operation == "activation" and step.tap != "pooler" else None
 
 

@@ -27,6 +27,7 @@ from .dumps import Dump, cases_of, read_dump
 from .evaluation import GRADIENT, Run, complete_inputs
 from .evidence import POSITIONS, Evidence
 from .lacking import absent_gradients, between, gaps, unseen
+from .loss_operations import WITH_SOFTMAX
 from .names import Names
 from .noise import Values
 from .precision import precision_of_taps
@@ -168,7 +169,7 @@ class Judge:
         return result
 
     def _out_of_reach(self, order: list[str]) -> Iterable[str]:
-        """Take out what cannot be computed without the labels that the dump lacks, and say what it needs."""
+        """Take out what cannot be computed by the labels of the dump, and say what it needs."""
         truth, labels = self.evidence.whole.truth, self.reference.labels
         missing = " and ".join(name for name in labels if name not in self.case.inputs)
         for loss in [name for name in order if name.startswith("loss") and not truth.has(name)]:
@@ -193,7 +194,7 @@ class Judge:
 
     def _is_dead(self, step: Step) -> bool:
         """Whether it is a loss to which no label contributes: 0 here, NaN where the sum is divided by their number."""
-        if step.operation not in ("cross_entropy", "span") or step.inputs[1] not in self.case.inputs:
+        if step.operation not in WITH_SOFTMAX or step.inputs[1] not in self.case.inputs:
             return False
         labels, S = self.case.inputs[step.inputs[1]], self.evidence.inputs["input_ids"].shape[1]
         return bool((labels == -100).all() or (step.operation == "span" and (labels >= S).all()))

@@ -98,7 +98,7 @@ class Diagnosis:
             if not last.says.endswith(no_more):
                 last.says = f"{last.says}; {no_more}".removeprefix("; ")
             return
-        no_gradient = row.is_gradient and not evidence.given[row.name].any()
+        no_gradient = _is_lost(row, evidence)
         expected = evidence.expected(row.name, evidence.changes)
         always = constant(*evidence.counted(row.name, expected))
         if always and not no_gradient:
@@ -160,7 +160,7 @@ class Diagnosis:
         """The mistake that explains a tap, and others that do so as well."""
         known = [finding.name for finding in report.findings]
         ways = self.backward + self.forward if row.is_gradient else self.forward
-        if row.is_gradient and not evidence.given[row.name].any():  # nearly every mistake has a gradient that is not 0
+        if _is_lost(row, evidence):  # nearly every mistake has a gradient that is not 0
             ways = self.backward + [divergence for divergence in ways if divergence.name.startswith(LOSS_WITHOUT)]
         ways = sorted(ways, key=lambda divergence: divergence.name not in known)  # what was found before comes first
         tried: list[Match] = []
@@ -403,6 +403,11 @@ class Diagnosis:
         if not known and row.name == "cls.predictions" and weight.startswith("embeddings"):
             return "decoder not tied to the word table", "the decoder's matrix is word_embeddings.weight"
         return f"{OTHER_WEIGHTS} {weight}", "load it: the output has nothing to do with what these weights give"
+
+
+def _is_lost(row: TapResult, evidence: Evidence) -> bool:
+    """Whether it is a gradient that is 0 everywhere."""
+    return row.is_gradient and not evidence.given[row.name].any()
 
 
 def _alike(known: Finding, finding: Finding) -> bool:

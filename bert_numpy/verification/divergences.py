@@ -61,11 +61,9 @@ def _activations(config: BertConfig) -> Iterator[Divergence]:
             yield Divergence(
                 f"activation {act} instead of {right}",
                 f"change the activation to {right}" + (" (the form with erf)" if right == "gelu" else ""),
-                at_activation(config, act=act),
+                at_activation(act=act),
             )
-    yield Divergence(
-        "activation missing", f"apply {right} after the dense layer", at_activation(config, act="identity")
-    )
+    yield Divergence("activation missing", f"apply {right} after the dense layer", at_activation(act="identity"))
 
 
 def _norms(config: BertConfig) -> Iterator[Divergence]:

@@ -173,9 +173,8 @@ class Evidence:
         """
         actual = self.given[name] if actual is None else actual
         runs = self._runs_alone(changes)
-        if not (
-            name.startswith(GRADIENT) or runs.truth.can_compute(name)
-        ):  # a loss that was changed to one without labels
+        computable = name.startswith(GRADIENT) or runs.truth.can_compute(name)
+        if not computable:  # a loss that was changed to one without labels
             return BEYOND
         truth = self.clipped(name, runs.truth) if limit < math.inf else None
         if truth is not None and self._is_beyond(limit, name, truth):

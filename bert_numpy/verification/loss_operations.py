@@ -102,6 +102,9 @@ def _span_backward(dy: Any, cache: Any) -> tuple[Arrays, Arrays]:
     return (F.cross_entropy_backward(float(dy) / 2, cache), None), ()
 
 
+WITH_SOFTMAX = ("cross_entropy", "span")
+"""Those with labels that are classes; some labels do not count."""
+
 LOSSES = {
     "cross_entropy": (_cross_entropy_forward, _cross_entropy_backward),
     "mse": (_mse_forward, _mse_backward),

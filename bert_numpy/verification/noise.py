@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .evaluation import GRADIENT, Graph, Run
+from .loss_operations import WITH_SOFTMAX
 from .precision import EPSILONS, ROUNDINGS
 from .reference import Reference
 from .steps import Step
@@ -32,8 +33,8 @@ JITTER = 1.5
 """Half more than one rounding: what a product x w is off by, if both are, and the large weights are not moved."""
 
 
-LOSSES, CERTAIN = ("cross_entropy", "span"), 0.05
-"""Losses that have a softmax; where 1 - p is below this at every label, rounding of p counts."""
+CERTAIN = 0.05
+"""Where 1 - p is below this at every label, rounding of p counts."""
 
 
 class Measured(NamedTuple):
@@ -50,8 +51,8 @@ class Measured(NamedTuple):
 class Runs(NamedTuple):
     """The same steps in float64, in the precision of the port, and some more times with rounding errors.
 
-    `again` has what the backward of other programs may compute anew; it is for gradients.  `fused`: attention may be
-    fused, so that this is not the same.
+    In `again` the probabilities are those that the backward of another program may compute anew; for gradients.
+    `fused`: whether its attention may do so.
     """
 
     truth: Run
@@ -89,7 +90,7 @@ def make_runs(
     epsilon = EPSILONS["float32"]
     fused = {step.tap for step in graph.steps.values() if _may_be_fused(step, shown)}
     again = [
-        step.set(recomputed=epsilon) if step.tap in fused or step.operation in LOSSES else step
+        step.set(recomputed=epsilon) if step.tap in fused or step.operation in WITH_SOFTMAX else step
         for step in graph.steps.values()
     ]
     return Runs(truth, rough, Run(again, reference.parameters, inputs, given, np.float32, rounding), bool(fused))
@@ -105,7 +106,7 @@ def _may_be_fused(step: Step, shown: Container[str]) -> bool:
 def is_certain(run: Run) -> bool:
     """Whether a run is nearly certain of all labels of one of its losses."""
     for step in run.steps.values():
-        if step.operation in LOSSES and run.has(step.tap):
+        if step.operation in WITH_SOFTMAX and run.has(step.tap):
             gradient = np.atleast_2d(run.value(GRADIENT + step.inputs[0]))  # (p - 1 at the label) / count
             count = (gradient != 0).any(axis=-1).sum()
             if np.abs(gradient).max() * count < CERTAIN:
@@ -120,7 +121,7 @@ def factor(rough: np.ndarray, precision: str) -> float:
 
 
 class _Jitter:
-    """Moves every number by up to so many roundings."""
+    """Moves every number by up to `JITTER` roundings."""
 
     def __init__(self, rng: np.random.Generator, epsilon: float) -> None:
         self.rng = rng
