@@ -32,7 +32,6 @@ FEW_NUMBERS, MORE_NOISE = 4096, 7
 JITTER = 1.5
 """Half more than one rounding: what a product x w is off by, if both are, and the large weights are not moved."""
 
-
 CERTAIN = 0.05
 """Where 1 - p is below this at every label, rounding of p counts."""
 
